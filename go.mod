@@ -1,0 +1,3 @@
+module github.com/portico-sso/portico
+
+go 1.26.8
