@@ -1,0 +1,189 @@
+// Package project keeps projects: one application and its settings, the outermost scope. Ory Polis says product.
+package project
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/key"
+	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Project is one application and its settings.
+type Project struct {
+	ID        string    `json:"id"`
+	Slug      string    `json:"slug"` // its name in Polis-style client ids: product=…
+	Name      string    `json:"name"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	Version int64 `json:"-"`
+}
+
+const collection = "projects"
+
+// Collections declares what this module stores.
+func Collections() store.Schema {
+	return store.Schema{{Name: collection, Indexes: []store.Index{
+		{Name: "by_slug", Fields: []string{"slug"}, Unique: true},
+	}}}
+}
+
+// Service keeps projects.
+type Service struct {
+	store *store.Store
+	repo  record.Repo[Project]
+	ids   id.Source
+}
+
+// NewService makes the service over the store of records.
+func NewService(records *store.Store, ids id.Source) *Service {
+	return &Service{store: records, ids: ids, repo: record.Repo[Project]{
+		Store: records, Collection: collection, Noun: "project",
+		Head: func(p Project) store.Doc {
+			return store.Doc{ID: p.ID, Version: p.Version, Keys: map[string]string{"slug": key.Text(p.Slug)}}
+		},
+		SetVersion: func(p *Project, v int64) { p.Version = v },
+	}}
+}
+
+// Input is what a caller may choose. In an update a nil field stays as it is.
+type Input struct {
+	Slug *string // only at creation; by default the project's id
+	Name *string
+}
+
+// Create makes a project. Faults: Invalid, Taken at slug.
+func (s *Service) Create(ctx context.Context, in Input) (Project, error) {
+	now := s.ids.Now().UTC()
+	p := Project{ID: s.ids.UUID(), CreatedAt: now, UpdatedAt: now}
+	p.Slug = p.ID
+	if in.Slug != nil {
+		p.Slug = *in.Slug
+	}
+	if err := ValidSlug(p.Slug); err != nil {
+		return Project{}, err
+	}
+	p.Name = p.Slug
+	if in.Name != nil {
+		p.Name = strings.TrimSpace(*in.Name)
+	}
+	if err := ValidName("name", p.Name); err != nil {
+		return Project{}, err
+	}
+	err := s.store.Commit(ctx, s.repo.Insert(p))
+	if store.Taken(err, collection, "by_slug") {
+		return Project{}, &fault.Error{Kind: fault.Taken, Code: "taken", Message: "Another project has this slug.", Field: "slug", Err: err}
+	}
+	p.Version = 1
+	return p, s.repo.Fault(err)
+}
+
+// Get reads a project by id.
+func (s *Service) Get(ctx context.Context, projectID string) (Project, error) {
+	return s.repo.Get(ctx, projectID)
+}
+
+// BySlug reads a project by slug.
+func (s *Service) BySlug(ctx context.Context, slug string) (Project, error) {
+	return s.repo.First(ctx, store.Range{Index: "by_slug", Eq: []string{key.Text(slug)}})
+}
+
+// Ensure reads the project with this slug or makes it.
+func (s *Service) Ensure(ctx context.Context, slug string) (Project, error) {
+	p, err := s.BySlug(ctx, slug)
+	if !fault.Is(err, fault.NotFound) {
+		return p, err
+	}
+	p, err = s.Create(ctx, Input{Slug: &slug})
+	if fault.Is(err, fault.Taken) { // somebody else was faster
+		return s.BySlug(ctx, slug)
+	}
+	return p, err
+}
+
+// List reads one page of projects, newest first.
+func (s *Service) List(ctx context.Context, limit int, after string) (record.Page[Project], error) {
+	return s.repo.List(ctx, store.Range{Desc: true, Limit: limit, After: after})
+}
+
+// Count counts all projects.
+func (s *Service) Count(ctx context.Context) (int64, error) {
+	return s.repo.Count(ctx, store.Range{})
+}
+
+// Update changes a project. Faults: NotFound, Invalid.
+func (s *Service) Update(ctx context.Context, projectID string, in Input) (Project, error) {
+	var p Project
+	err := store.Retry(ctx, func() (err error) {
+		if p, err = s.repo.Get(ctx, projectID); err != nil {
+			return err
+		}
+		if in.Slug != nil && *in.Slug != p.Slug {
+			return fault.At("slug", "immutable", "The slug is part of client ids and cannot be changed.")
+		}
+		if in.Name != nil {
+			p.Name = strings.TrimSpace(*in.Name)
+		}
+		if err := ValidName("name", p.Name); err != nil {
+			return err
+		}
+		p.UpdatedAt = s.ids.Now().UTC()
+		return s.store.Commit(ctx, s.repo.Update(p))
+	})
+	p.Version++
+	return p, s.repo.Fault(err)
+}
+
+// Delete removes a project that empty finds to hold nothing any more. Faults: NotFound, Conflict not_empty.
+func (s *Service) Delete(ctx context.Context, projectID string, empty func() (bool, error)) error {
+	err := store.Retry(ctx, func() error {
+		p, err := s.repo.Get(ctx, projectID)
+		if err != nil {
+			return err
+		}
+		ok, err := empty()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fault.New(fault.Conflict, "not_empty", "The project still has organizations or applications. Delete them first.")
+		}
+		// Whoever adds a child meanwhile checks this document, so one of the two commits fails.
+		return s.store.Commit(ctx, s.repo.Delete(p))
+	})
+	return s.repo.Fault(err)
+}
+
+// Check guards the commit that adds a child with the project still being there.
+func (s *Service) Check(p Project) store.Op { return s.repo.Check(p) }
+
+// ValidSlug refuses slugs that could not stand in a client id. Polis joins ids with ':'.
+func ValidSlug(slug string) error {
+	switch {
+	case strings.TrimSpace(slug) == "":
+		return fault.At("slug", "required", "Give a slug.")
+	case len(slug) > 256:
+		return fault.At("slug", "too_long", "A slug has at most 256 bytes.")
+	case strings.ContainsRune(slug, ':'):
+		return fault.At("slug", "invalid", "A slug cannot contain the character :")
+	case strings.ContainsFunc(slug, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }):
+		return fault.At("slug", "invalid", "A slug cannot contain control characters.")
+	}
+	return nil
+}
+
+// ValidName refuses empty and overlong names of things people read.
+func ValidName(field, name string) error {
+	switch {
+	case name == "":
+		return fault.At(field, "required", "Give a name.")
+	case len(name) > 512:
+		return fault.At(field, "too_long", "A name has at most 512 bytes.")
+	}
+	return nil
+}
