@@ -1,0 +1,240 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/ports/federation"
+)
+
+// Paths that the service itself refers to, below the public URL.
+const (
+	PathAuthorize = "/api/oauth/authorize"
+	PathToken     = "/api/oauth/token" //nolint:gosec // a path, not a credential
+	PathUserinfo  = "/api/oauth/userinfo"
+	PathJWKS      = "/oauth/jwks"
+	PathChooser   = "/idp/select"
+)
+
+// continuation is what a login carries through the identity provider and back.
+type continuation struct {
+	ClientID      string    `json:"clientId"`
+	ApplicationID string    `json:"applicationId,omitempty"`
+	RedirectURI   string    `json:"redirectUri"`
+	State         string    `json:"state,omitempty"`
+	Nonce         string    `json:"nonce,omitempty"`
+	Challenge     string    `json:"challenge,omitempty"`
+	Scope         []string  `json:"scope,omitempty"`
+	Requested     requested `json:"requested"`
+}
+
+// Authorize answers an authorization request (RFC 6749 §4.1.1) with where the browser goes: to the identity
+// provider, to the chooser, or back to the application with an error. It returns an error only where the redirect URI
+// cannot be trusted, for the error page.
+func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgoing, error) {
+	if err := singleValued(q); err != nil {
+		return federation.Outgoing{}, err
+	}
+	redirectURI := q.Get("redirect_uri")
+	if redirectURI == "" {
+		return federation.Outgoing{}, invalidRequest("Please specify a redirect URL.")
+	}
+	t, err := s.target(ctx, q)
+	if err != nil {
+		return federation.Outgoing{}, err
+	}
+	if t.application != nil && !redirectAllowed(t.application.RedirectURIs, redirectURI) {
+		return federation.Outgoing{}, redirectRefused()
+	}
+	if t.problem != nil { // of an application, whose redirect URI is known to be its own
+		return redirectError(redirectURI, q.Get("state"), t.problem), nil
+	}
+	c, ok := t.choose(q.Get("idp_hint"))
+	if !ok {
+		return federation.Outgoing{URL: s.chooserURL(q, t)}, nil
+	}
+	if t.application == nil && !connectionRedirectAllowed(c, redirectURI, s.PolisRedirectMatch) {
+		return federation.Outgoing{}, redirectRefused()
+	}
+	if !c.Active() {
+		return federation.Outgoing{}, generic("connection_deactivated")
+	}
+	if err := checkRequest(q, t.application); err != nil {
+		return redirectError(redirectURI, q.Get("state"), err), nil
+	}
+	return s.begin(ctx, q, t, c)
+}
+
+func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection) (federation.Outgoing, error) {
+	next, err := json.Marshal(s.continuation(q, t, c))
+	if err != nil {
+		return federation.Outgoing{}, err
+	}
+	out, err := s.SSO.Begin(ctx, c, sso.Begin{ForceAuthn: q.Get("forceAuthn") == "true", Continue: next})
+	if err != nil {
+		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
+		return redirectError(q.Get("redirect_uri"), q.Get("state"), serverError(err)), nil
+	}
+	return out, nil
+}
+
+func (s *Service) continuation(q url.Values, t target, c sso.Connection) continuation {
+	next := continuation{
+		ClientID: q.Get("client_id"), RedirectURI: q.Get("redirect_uri"), State: q.Get("state"), Nonce: q.Get("nonce"),
+		Challenge: q.Get("code_challenge"), Scope: strings.Fields(q.Get("scope")),
+	}
+	if next.ClientID == "" {
+		next.ClientID = c.ClientID
+	}
+	if t.application != nil {
+		next.ApplicationID = t.application.ID
+	}
+	next.Requested = requested{
+		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: "saml",
+		LoginType: "sp-initiated", ProviderName: c.Provider(), LoginHint: q.Get("login_hint"),
+		Tenant: c.Tenant, Product: c.Product, IdPHint: q.Get("idp_hint"), Nonce: next.Nonce,
+		OIDC: slices.Contains(next.Scope, "openid"), Scope: next.Scope,
+	}
+	return next
+}
+
+// singleValued refuses a parameter that is given twice (RFC 6749 §3.1): two readers could pick different ones.
+func singleValued(q url.Values) error {
+	for name, values := range q {
+		if len(values) > 1 {
+			return invalidRequest("The parameter " + printable(name) + " is given more than once.")
+		}
+	}
+	return nil
+}
+
+// checkRequest finds what is wrong with a request whose redirect URI is trusted.
+func checkRequest(q url.Values, app *Application) *fault.Error {
+	responseType := q.Get("response_type")
+	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
+	switch {
+	case responseType != "" && responseType != "code":
+		return oauthError("unsupported_response_type", "Only Authorization Code grant is supported")
+	case q.Get("state") == "" && (app == nil || challenge == ""):
+		return oauthError("invalid_request", "Please specify a state to safeguard against XSRF attacks")
+	case challenge == "" && method != "":
+		return oauthError("invalid_request", "code_challenge_method without code_challenge")
+	case challenge == "" && app != nil && app.Public:
+		return oauthError("invalid_request", "A public client must use PKCE: send code_challenge")
+	case challenge != "" && !strings.EqualFold(method, "S256"):
+		return oauthError("invalid_request", "code_challenge_method must be S256")
+	case challenge != "" && !validChallenge(challenge):
+		return oauthError("invalid_request", "code_challenge must be the base64url form of a SHA-256")
+	}
+	for _, name := range []string{"state", "nonce", "scope", "client_id", "login_hint"} {
+		if len(q.Get(name)) > 2048 {
+			return oauthError("invalid_request", name+" is longer than 2048 bytes")
+		}
+	}
+	return nil
+}
+
+// validChallenge: BASE64URL of 32 bytes, unpadded (RFC 7636 §4.2).
+func validChallenge(challenge string) bool {
+	if len(challenge) != 43 {
+		return false
+	}
+	for i := range len(challenge) {
+		c := challenge[i]
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Service) chooserURL(q url.Values, t target) string {
+	params := url.Values{}
+	for name, values := range q {
+		params[name] = values
+	}
+	params.Set("authFlow", "sp-initiated")
+	if t.application == nil {
+		params.Set("tenant", t.connections[0].Tenant)
+		params.Set("product", t.connections[0].Product)
+	}
+	return s.Issuer + PathChooser + "?" + params.Encode()
+}
+
+// Choice is one identity provider that the chooser offers.
+type Choice struct {
+	ConnectionID string
+	Hint         string // value of idp_hint
+	Title        string
+}
+
+// Choices are the identity providers among which a person has to choose for an authorization request.
+// Faults as of Authorize.
+func (s *Service) Choices(ctx context.Context, q url.Values) ([]Choice, error) {
+	if err := singleValued(q); err != nil {
+		return nil, err
+	}
+	t, err := s.target(ctx, q)
+	if err == nil && t.problem != nil {
+		err = t.problem
+	}
+	if err != nil {
+		return nil, err
+	}
+	var choices []Choice
+	for _, c := range t.connections {
+		if c.Active() {
+			choices = append(choices, Choice{ConnectionID: c.ID, Hint: c.ClientID, Title: c.Title()})
+		}
+	}
+	return choices, nil
+}
+
+// redirectError sends the browser back to the application (RFC 6749 §4.1.2.1).
+func redirectError(redirectURI, state string, e *fault.Error) federation.Outgoing {
+	params := url.Values{"error": {e.Code}, "error_description": {e.Message}}
+	if state != "" {
+		params.Set("state", state)
+	}
+	return federation.Outgoing{URL: withQuery(redirectURI, params)}
+}
+
+// oauthError is an error with a code of RFC 6749 §4.1.2.1 or §5.2.
+func oauthError(code, message string) *fault.Error {
+	return fault.New(fault.Invalid, code, message)
+}
+
+func invalidRequest(message string) *fault.Error { return oauthError("invalid_request", message) }
+
+func redirectRefused() error {
+	return fault.New(fault.Forbidden, "redirect_uri_mismatch", "Redirect URL is not allowed.")
+}
+
+// serverError is what the application is told of a failure of ours; the reason stays in the log.
+func serverError(err error) *fault.Error {
+	if f := fault.From(err); f.Kind == fault.Unavailable {
+		return fault.Wrap(err, fault.Unavailable, "temporarily_unavailable", f.Message)
+	}
+	return fault.Wrap(err, fault.Internal, "server_error", genericText)
+}
+
+const genericText = "Something wrong happened. Please contact your administrator."
+
+// generic is a refusal whose reason is for the log alone: strangers learn nothing of which tenants exist.
+func generic(code string) error { return fault.New(fault.Forbidden, code, genericText) }
+
+// printable keeps a client's own text out of the way of terminals and pages.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 64)]
+}

@@ -1,0 +1,111 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// FinishSAML takes an identity provider's response to the assertion consumer service and sends the browser back to
+// the application with a code, or with an OAuth error where the login that failed is known to be the application's.
+// It returns an error, for the error page, where no application can be told.
+func (s *Service) FinishSAML(ctx context.Context, samlResponse, relayState string) (federation.Outgoing, error) {
+	login, err := s.SSO.Receive(ctx, samlResponse, relayState)
+	var next continuation
+	if login.Continue != nil {
+		if err := json.Unmarshal(login.Continue, &next); err != nil {
+			return federation.Outgoing{}, err
+		}
+	}
+	if err != nil {
+		return s.failed(ctx, login, next, err)
+	}
+	if login.Continue == nil {
+		if next, err = unasked(login.Connection); err != nil {
+			return federation.Outgoing{}, err
+		}
+	}
+	if err := s.stillAllowed(ctx, login.Connection, next); err != nil {
+		return federation.Outgoing{}, err
+	}
+	return s.issueCode(ctx, login, next)
+}
+
+// failed answers a login that was not accepted: at the application where it is known, else on the error page.
+func (s *Service) failed(ctx context.Context, login sso.Login, next continuation, err error) (federation.Outgoing, error) {
+	f := fault.From(err)
+	s.Logger.WarnContext(ctx, "login refused", "connection_id", login.Connection.ID, "code", f.Code, "error", err)
+	if login.Continue == nil || s.stillAllowed(ctx, login.Connection, next) != nil {
+		return federation.Outgoing{}, err
+	}
+	told := serverError(err)
+	if f.Kind != fault.Internal && f.Kind != fault.Unavailable {
+		told = fault.Wrap(err, fault.Forbidden, "access_denied", f.Message)
+	}
+	return redirectError(next.RedirectURI, next.State, told), nil
+}
+
+// unasked is the continuation of an IdP-initiated login: the connection's own client at its default address.
+func unasked(c sso.Connection) (continuation, error) {
+	if c.DefaultRedirectURL == "" {
+		return continuation{}, fault.New(fault.Forbidden, "no_default_redirect",
+			"The connection names no address to return to. Start the sign-in from the application instead.")
+	}
+	return continuation{ClientID: c.ClientID, RedirectURI: c.DefaultRedirectURL, Requested: requested{
+		IsIdPFlow: true, Tenant: c.Tenant, Product: c.Product, ProviderName: c.Provider(),
+	}}, nil
+}
+
+// stillAllowed asks again whether the redirect URI is the client's: it may have been withdrawn meanwhile.
+func (s *Service) stillAllowed(ctx context.Context, c sso.Connection, next continuation) error {
+	switch {
+	case next.Requested.IsIdPFlow:
+		return nil
+	case next.ApplicationID != "":
+		app, err := s.cachedApplication(ctx, next.ApplicationID)
+		if err != nil {
+			return err
+		}
+		if !redirectAllowed(app.RedirectURIs, next.RedirectURI) {
+			return redirectRefused()
+		}
+	case !connectionRedirectAllowed(c, next.RedirectURI, s.PolisRedirectMatch):
+		return redirectRefused()
+	}
+	return nil
+}
+
+func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuation) (federation.Outgoing, error) {
+	secret := s.IDs.Secret(codePrefix)
+	err := s.SSO.Complete(ctx, login, func(person identity.Identity) []store.Op {
+		c := login.Connection
+		return []store.Op{s.codes.Insert(code{
+			ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ExpiresAt: s.now().Add(codeTTL),
+			Grant: &grant{
+				ClientID: next.ClientID, ApplicationID: next.ApplicationID,
+				ConnectionID: c.ID, OrganizationID: c.OrganizationID, ProjectID: c.ProjectID,
+				IdentityID: person.ID, Epoch: person.Epoch, Scope: next.Scope, Nonce: next.Nonce,
+				AuthTime: login.AuthTime, Profile: login.Profile, Requested: next.Requested,
+			},
+		})}
+	})
+	if fault.Is(err, fault.Forbidden) && fault.Code(err) == "identity_inactive" {
+		return s.failed(ctx, login, next, err)
+	}
+	if err != nil {
+		return federation.Outgoing{}, record.StoreFault(err)
+	}
+	params := url.Values{"code": {secret}}
+	if next.State != "" {
+		params.Set("state", next.State)
+	}
+	return federation.Outgoing{URL: withQuery(next.RedirectURI, params)}, nil
+}

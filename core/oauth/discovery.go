@@ -1,0 +1,55 @@
+package oauth
+
+import "github.com/portico-sso/portico/core/keypair"
+
+// Metadata is the discovery document (OpenID Connect Discovery §3): it announces exactly what works.
+type Metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgs           []Alg    `json:"id_token_signing_alg_values_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	Scopes                []string `json:"scopes_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"` // would be true where it is left out
+}
+
+// Discovery describes this server.
+func (s *Service) Discovery() Metadata {
+	return Metadata{
+		Issuer:                s.Issuer,
+		AuthorizationEndpoint: s.Issuer + PathAuthorize,
+		TokenEndpoint:         s.Issuer + PathToken,
+		UserinfoEndpoint:      s.Issuer + PathUserinfo,
+		JWKSURI:               s.Issuer + PathJWKS,
+		ResponseTypes:         []string{"code"},
+		ResponseModes:         []string{"query"},
+		SubjectTypes:          []string{"public"},
+		IDTokenAlgs:           []Alg{RS256, ES256},
+		GrantTypes:            []string{"authorization_code"},
+		ChallengeMethods:      []string{"S256"},
+		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
+		Scopes:                []string{"openid", "email", "profile"},
+		Claims: []string{"iss", "sub", "aud", "iat", "exp", "nonce", "auth_time", "id", "email", "firstName", "lastName",
+			"given_name", "family_name", "name", "roles", "groups", "idHash", "organization_id", "connection_id", "raw"},
+	}
+}
+
+// KeySet is the public signing keys (RFC 7517 §5).
+type KeySet struct {
+	Keys []keypair.JWK `json:"keys"`
+}
+
+// Keys are the keys with which id tokens are signed.
+func (s *Service) Keys() KeySet {
+	return KeySet{Keys: []keypair.JWK{s.RS256.JWK(string(RS256)), s.ES256.JWK(string(ES256))}}
+}

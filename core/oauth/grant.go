@@ -1,0 +1,113 @@
+package oauth
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/portico-sso/portico/core/sso"
+)
+
+// grant is what a person's login gives to one client: it travels from the code to the token.
+type grant struct {
+	ClientID       string      `json:"clientId"`                // as sent at authorize; the connection's own where none was
+	ApplicationID  string      `json:"applicationId,omitempty"` // "" for a Polis-style client
+	ConnectionID   string      `json:"connectionId"`
+	OrganizationID string      `json:"organizationId"`
+	ProjectID      string      `json:"projectId"`
+	IdentityID     string      `json:"identityId"`
+	Epoch          int64       `json:"epoch"` // of the identity: a later one ends the grant
+	Scope          []string    `json:"scope,omitempty"`
+	Nonce          string      `json:"nonce,omitempty"`
+	AuthTime       time.Time   `json:"authTime,omitzero"`
+	Profile        sso.Profile `json:"profile"`
+	Requested      requested   `json:"requested"`
+}
+
+// requested is what userinfo tells a Polis-style client of its own request.
+type requested struct {
+	ClientID     string   `json:"client_id,omitempty"`
+	State        string   `json:"state,omitempty"`
+	RedirectURI  string   `json:"redirect_uri,omitempty"`
+	Protocol     string   `json:"protocol,omitempty"`
+	LoginType    string   `json:"login_type,omitempty"`
+	ProviderName string   `json:"providerName"`
+	LoginHint    string   `json:"login_hint,omitempty"`
+	IsIdPFlow    bool     `json:"isIdPFlow,omitempty"`
+	Tenant       string   `json:"tenant"`
+	Product      string   `json:"product"`
+	IdPHint      string   `json:"idp_hint,omitempty"`
+	OIDC         bool     `json:"oidc,omitempty"`
+	Nonce        string   `json:"nonce,omitempty"`
+	Scope        []string `json:"scope,omitempty"`
+}
+
+func (g grant) openID() bool { return slices.Contains(g.Scope, "openid") }
+
+// subject is sub: the identity for applications, so that two identity providers cannot collide; the identity
+// provider's own id for Polis-style clients, which know the person by it.
+func (g grant) subject() string {
+	if g.ApplicationID != "" {
+		return g.IdentityID
+	}
+	return g.Profile.ID
+}
+
+func (g grant) tokenTTL() time.Duration {
+	if g.ApplicationID != "" {
+		return appTokenTTL
+	}
+	return polisTokenTTL
+}
+
+// profileClaims are what the id token and userinfo say of the person.
+func (g grant) profileClaims() map[string]any {
+	p := g.Profile
+	claims := map[string]any{"id": g.subject(), "raw": p.Raw}
+	add := func(name, value string) {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	add("email", p.Email)
+	add("firstName", p.FirstName)
+	add("lastName", p.LastName)
+	if p.Roles != nil {
+		claims["roles"] = p.Roles
+	}
+	if p.Groups != nil {
+		claims["groups"] = p.Groups
+	}
+	if g.ApplicationID == "" {
+		add("idHash", p.IDHash)
+		return claims
+	}
+	// The names of OpenID Connect Core §5.1, for client libraries that know no others.
+	add("given_name", p.FirstName)
+	add("family_name", p.LastName)
+	add("name", strings.TrimSpace(p.FirstName+" "+p.LastName))
+	add("organization_id", g.OrganizationID)
+	add("connection_id", g.ConnectionID)
+	return claims
+}
+
+// code is an authorization code. Its id is the hash of what the client is given.
+type code struct {
+	ID          string    `json:"id"`
+	Grant       *grant    `json:"grant,omitempty"` // nil once used
+	RedirectURI string    `json:"redirectUri,omitempty"`
+	Challenge   string    `json:"challenge,omitempty"` // PKCE S256, or ""
+	TokenID     string    `json:"tokenId,omitempty"`   // what the first use bought, for a replay to revoke
+	ExpiresAt   time.Time `json:"expiresAt"`
+
+	version int64
+}
+
+// accessToken is an opaque access token. Its id is the hash of what the client is given.
+type accessToken struct {
+	ID        string    `json:"id"`
+	Grant     grant     `json:"grant"`
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	version int64
+}

@@ -1,0 +1,104 @@
+package oauth
+
+import (
+	"crypto"
+	"log/slog"
+	"time"
+
+	"github.com/portico-sso/portico/core/cache"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/core/organization"
+	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Lifetimes. Those of Polis-style clients are the ones Polis has.
+const (
+	codeTTL       = 5 * time.Minute
+	polisTokenTTL = 5 * time.Minute
+	appTokenTTL   = time.Hour
+)
+
+// Options are what the service is made of. All are required but ClientSecretVerifier and PolisRedirectMatch.
+type Options struct {
+	Records, Sessions *store.Store // may be the same
+	IDs               id.Source
+	Projects          *project.Service
+	Organizations     *organization.Service
+	Identities        *identity.Service
+	SSO               *sso.Service
+	RS256, ES256      keypair.Pair
+	Digest            func(string) string // as in sso.Options
+	Issuer            string              // the public URL
+	Logger            *slog.Logger
+
+	// ClientSecretVerifier is the shared secret of clients that name a tenant and a product; "" allows none.
+	ClientSecretVerifier string
+	// PolisRedirectMatch compares scheme, host and port alone for connections made over /api/v1/sso.
+	PolisRedirectMatch bool
+}
+
+// Service is the authorization server.
+type Service struct {
+	Options
+	applications record.Repo[Application]
+	codes        record.Repo[code]
+	tokens       record.Repo[accessToken]
+	cached       *cache.Cache[Application]
+}
+
+const (
+	codes  = "codes"
+	tokens = "access_tokens"
+)
+
+// Collections declares what this module keeps in the store of records.
+func Collections() store.Schema {
+	return store.Schema{{Name: applications, Indexes: []store.Index{{Name: "by_project", Fields: []string{"project"}}}}}
+}
+
+// SessionCollections declares what this module keeps in the store of sessions.
+func SessionCollections() store.Schema {
+	return store.Schema{
+		{Name: codes, Expires: true, Sealed: true},
+		{Name: tokens, Expires: true, Sealed: true},
+	}
+}
+
+// NewService makes the service.
+func NewService(o Options) *Service {
+	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now),
+		applications: record.Repo[Application]{
+			Store: o.Records, Collection: applications, Noun: "application",
+			Head: func(a Application) store.Doc {
+				return store.Doc{ID: a.ID, Version: a.Version, Keys: map[string]string{"project": a.ProjectID}}
+			},
+			SetVersion: func(a *Application, v int64) { a.Version = v },
+		},
+		codes: record.Repo[code]{
+			Store: o.Sessions, Collection: codes, Noun: "authorization code",
+			Head:       func(c code) store.Doc { return store.Doc{ID: c.ID, Version: c.version, ExpiresAt: c.ExpiresAt} },
+			SetVersion: func(c *code, v int64) { c.version = v },
+		},
+		tokens: record.Repo[accessToken]{
+			Store: o.Sessions, Collection: tokens, Noun: "access token",
+			Head: func(t accessToken) store.Doc {
+				return store.Doc{ID: t.ID, Version: t.version, ExpiresAt: t.ExpiresAt}
+			},
+			SetVersion: func(t *accessToken, v int64) { t.version = v },
+		},
+	}
+}
+
+func (s *Service) now() time.Time { return s.IDs.Now().UTC() }
+
+func (s *Service) signer(alg Alg) (crypto.Signer, string) {
+	if alg == ES256 {
+		return s.ES256.Signer, s.ES256.KeyID
+	}
+	return s.RS256.Signer, s.RS256.KeyID
+}

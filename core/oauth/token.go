@@ -1,0 +1,221 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Credentials are what a client presents of itself at the token endpoint (RFC 6749 §2.3.1).
+type Credentials struct {
+	ClientID, Secret string
+	// AsSent are the same two before form-decoding, from a client that does not encode what it puts into Basic.
+	AsSent *Credentials
+}
+
+// TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
+type TokenResponse struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"` // seconds
+	IDToken     string `json:"id_token,omitempty"`
+	Scope       string `json:"scope,omitempty"`
+}
+
+// Token answers a token request. Faults have a code of RFC 6749 §5.2: Invalid, or Unauthenticated for
+// invalid_client; Unavailable.
+func (s *Service) Token(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
+	if err := singleValued(form); err != nil {
+		return TokenResponse{}, err
+	}
+	switch form.Get("grant_type") {
+	case "", "authorization_code": // Polis lets it be left out
+	default:
+		return TokenResponse{}, oauthError("unsupported_grant_type", "Unsupported grant_type")
+	}
+	if form.Get("code") == "" {
+		return TokenResponse{}, invalidRequest("Please specify code")
+	}
+	return s.redeem(ctx, form, c)
+}
+
+// redeem uses up a code. Whoever fails to redeem it has burnt it: a stolen code can be tried once.
+func (s *Service) redeem(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
+	found, err := s.codes.Get(ctx, id.Hash(form.Get("code")))
+	if fault.Is(err, fault.NotFound) {
+		return TokenResponse{}, invalidCode()
+	}
+	if err != nil {
+		return TokenResponse{}, err
+	}
+	if found.Grant == nil {
+		return TokenResponse{}, s.replayed(ctx, found)
+	}
+	if refused := s.mayRedeem(ctx, found, form, c); refused != nil {
+		if f := fault.From(refused); f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+			return TokenResponse{}, refused
+		}
+		burnt := found
+		burnt.Grant = nil
+		if err := s.Sessions.Commit(ctx, s.codes.Update(burnt)); err != nil && !errors.Is(err, store.ErrConflict) {
+			return TokenResponse{}, record.StoreFault(err)
+		}
+		return TokenResponse{}, refused
+	}
+	return s.issueToken(ctx, found)
+}
+
+// replayed answers the second use of a code: what the first bought ends (RFC 6749 §4.1.2).
+func (s *Service) replayed(ctx context.Context, used code) error {
+	if used.TokenID != "" {
+		s.Logger.WarnContext(ctx, "authorization code used twice")
+		err := store.Retry(ctx, func() error {
+			t, err := s.tokens.Get(ctx, used.TokenID)
+			if err != nil {
+				return err
+			}
+			return s.Sessions.Commit(ctx, s.tokens.Delete(t))
+		})
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return s.tokens.Fault(err)
+		}
+	}
+	return invalidCode()
+}
+
+func (s *Service) issueToken(ctx context.Context, c code) (TokenResponse, error) {
+	g, secret, now := *c.Grant, s.IDs.Secret(tokenPrefix), s.now()
+	t := accessToken{ID: id.Hash(secret), Grant: g, ExpiresAt: now.Add(g.tokenTTL())}
+	used := code{ID: c.ID, TokenID: t.ID, ExpiresAt: t.ExpiresAt, version: c.version}
+	response := TokenResponse{AccessToken: secret, TokenType: "bearer", ExpiresIn: int64(g.tokenTTL().Seconds())}
+	if g.openID() {
+		var err error
+		if response.IDToken, err = s.idToken(ctx, g, now); err != nil {
+			return TokenResponse{}, err
+		}
+	}
+	err := s.Sessions.Commit(ctx, s.codes.Update(used), s.tokens.Insert(t))
+	if errors.Is(err, store.ErrConflict) { // lost the race for one code: a second use like any other
+		if c, err = s.codes.Get(ctx, c.ID); err == nil {
+			return TokenResponse{}, s.replayed(ctx, c)
+		}
+		return TokenResponse{}, invalidCode()
+	}
+	if err != nil {
+		return TokenResponse{}, record.StoreFault(err)
+	}
+	return response, nil
+}
+
+// mayRedeem checks that this client may redeem the code here and proves to be the one it was issued to.
+func (s *Service) mayRedeem(ctx context.Context, c code, form url.Values, creds Credentials) error {
+	verifier, redirectURI := form.Get("code_verifier"), form.Get("redirect_uri")
+	idpInitiated := c.Grant.Requested.IsIdPFlow
+	switch {
+	case redirectURI == "" && !idpInitiated:
+		return oauthError("invalid_grant", "Invalid request: redirect_uri missing")
+	case redirectURI != "" && redirectURI != c.RedirectURI:
+		return oauthError("invalid_grant", "Invalid request: redirect_uri mismatch")
+	case c.Challenge == "" && verifier != "":
+		return oauthError("invalid_grant", "code_verifier without code_challenge") // RFC 9700 §4.8.2
+	case c.Challenge != "" && !verified(c.Challenge, verifier):
+		return oauthError("invalid_grant", "Invalid code_verifier")
+	}
+	if c.Grant.ApplicationID != "" {
+		return s.authenticateApplication(ctx, *c.Grant, creds)
+	}
+	return s.authenticatePolis(ctx, *c.Grant, creds, c.Challenge != "")
+}
+
+// verified is PKCE's S256 (RFC 7636 §4.6).
+func verified(challenge, verifier string) bool {
+	if len(verifier) < 43 || len(verifier) > 128 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return id.Equal(challenge, base64.RawURLEncoding.EncodeToString(sum[:]))
+}
+
+func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Credentials) error {
+	app, err := s.cachedApplication(ctx, g.ApplicationID)
+	if fault.Is(err, fault.NotFound) {
+		return invalidClient("Unknown client")
+	}
+	if err != nil {
+		return err
+	}
+	if creds.ClientID != app.ID {
+		return invalidClient("The code was issued to another client")
+	}
+	if app.Public {
+		return nil // PKCE was required of it and is proven
+	}
+	if !creds.matches(func(c Credentials) bool { return c.Secret != "" && id.Equal(id.Hash(c.Secret), app.SecretHash) }) {
+		return invalidClient("Invalid client_secret")
+	}
+	return nil
+}
+
+// authenticatePolis follows the Polis contract §2.6. PKCE alone is proof; the client_id, where there is one, must
+// still be a name of the connection or the one that was sent at authorize.
+func (s *Service) authenticatePolis(ctx context.Context, g grant, creds Credentials, pkce bool) error {
+	connection, err := s.SSO.CachedByID(ctx, g.ConnectionID)
+	if fault.Is(err, fault.NotFound) {
+		return invalidClient("Unknown client")
+	}
+	if err != nil {
+		return err
+	}
+	encoded := func(c Credentials) bool {
+		tenant, product, ok := decodeTenant(c.ClientID)
+		return ok && tenant == connection.Tenant && product == connection.Product
+	}
+	shared := func(c Credentials) bool { return encoded(c) || c.ClientID == "dummy" }
+	named := func(c Credentials) bool {
+		return shared(c) || c.ClientID == connection.ClientID || c.ClientID == g.ClientID
+	}
+	if pkce {
+		if creds.ClientID != "" && !creds.matches(named) {
+			return invalidClient("Invalid client_id")
+		}
+		return nil
+	}
+	if creds.ClientID == "" || creds.Secret == "" {
+		return invalidClient("Please specify client_secret or code_verifier")
+	}
+	if !creds.matches(named) {
+		return invalidClient("Invalid client_id")
+	}
+	proven := creds.matches(func(c Credentials) bool {
+		return named(c) && id.Equal(c.Secret, connection.ClientSecret) ||
+			shared(c) && id.Equal(c.Secret, s.ClientSecretVerifier)
+	})
+	if !proven {
+		return invalidClient("Invalid client_secret")
+	}
+	return nil
+}
+
+// matches tries the credentials decoded and, where that differs, as sent.
+func (c Credentials) matches(test func(Credentials) bool) bool {
+	return test(c) || c.AsSent != nil && test(*c.AsSent)
+}
+
+func invalidCode() error { return oauthError("invalid_grant", "Invalid code") }
+
+func invalidClient(message string) error {
+	return fault.New(fault.Unauthenticated, "invalid_client", message)
+}
+
+func bearer(authorization string) string {
+	_, token, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	return strings.TrimSpace(token)
+}

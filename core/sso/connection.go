@@ -1,0 +1,111 @@
+// Package sso keeps connections to identity providers and runs logins through them.
+package sso
+
+import (
+	"time"
+
+	"github.com/portico-sso/portico/core/key"
+	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Connection is one identity provider of an organization.
+type Connection struct {
+	ID             string `json:"id"`
+	ProjectID      string `json:"projectId"`
+	OrganizationID string `json:"organizationId"`
+	Product        string `json:"product"` // the project's slug
+	Tenant         string `json:"tenant"`  // the organization's slug
+
+	// The connection as an OAuth client, in the manner of Polis.
+	ClientID           string   `json:"clientId"`     // digest of product, tenant and entity ID
+	ClientSecret       string   `json:"clientSecret"` // sealed with the rest, since Polis's API shows it again
+	DefaultRedirectURL string   `json:"defaultRedirectUrl,omitempty"`
+	RedirectURLs       []string `json:"redirectUrls,omitempty"`
+	Polis              bool     `json:"polis,omitempty"` // made over /api/v1/sso: its redirect URLs may end in /*
+
+	Name        string `json:"name,omitempty"`
+	Label       string `json:"label,omitempty"`
+	Description string `json:"description,omitempty"`
+	SortOrder   *int64 `json:"sortOrder,omitempty"` // larger comes first in the chooser
+	Deactivated *bool  `json:"deactivated,omitempty"`
+
+	MetadataURL      string                      `json:"metadataUrl,omitempty"`
+	IdentityProvider federation.IdentityProvider `json:"identityProvider"`
+	NameIDFormat     string                      `json:"nameIdFormat,omitempty"`
+	ForceAuthn       bool                        `json:"forceAuthn,omitempty"`
+	SignRequests     Signing                     `json:"signRequests"`
+	Binding          federation.Binding          `json:"binding,omitempty"` // "" takes redirect where there is one
+	IdPInitiated     bool                        `json:"idpInitiated,omitempty"`
+	ACSOverride      string                      `json:"acsUrlOverride,omitempty"`
+	EntityIDOverride string                      `json:"entityIdOverride,omitempty"` // Polis: samlAudienceOverride
+
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+
+	Version int64 `json:"-"`
+}
+
+// Active reports whether people may sign in through the connection.
+func (c Connection) Active() bool { return c.Deactivated == nil || !*c.Deactivated }
+
+// Title is what a person reads in the chooser.
+func (c Connection) Title() string {
+	for _, s := range []string{c.Label, c.Name, FriendlyProvider(c.Provider())} {
+		if s != "" {
+			return s
+		}
+	}
+	return c.Provider()
+}
+
+// Signing says whether requests to the identity provider are signed.
+type Signing string
+
+// Ways of signing requests.
+const (
+	SignAuto   Signing = "auto" // as the provider's metadata asks
+	SignAlways Signing = "always"
+	SignNever  Signing = "never"
+)
+
+// DefaultNameIDFormat is asked for where a connection names no format.
+const DefaultNameIDFormat = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
+
+const (
+	connections   = "connections"
+	loginRequests = "login_requests"
+	replays       = "replays"
+
+	byClient       = "by_client"
+	byOrganization = "by_organization"
+	byProject      = "by_project"
+	byEntity       = "by_entity"
+)
+
+// Collections declares what this module keeps in the store of records.
+func Collections() store.Schema {
+	return store.Schema{{Name: connections, Sealed: true, Indexes: []store.Index{
+		{Name: byClient, Fields: []string{"client"}, Unique: true},
+		{Name: byOrganization, Fields: []string{"organization"}},
+		{Name: byProject, Fields: []string{"project"}},
+		{Name: byEntity, Fields: []string{"entity"}},
+	}}}
+}
+
+// SessionCollections declares what this module keeps in the store of sessions.
+func SessionCollections() store.Schema {
+	return store.Schema{
+		{Name: loginRequests, Expires: true, Sealed: true},
+		{Name: replays, Expires: true},
+	}
+}
+
+func connectionDoc(c Connection) store.Doc {
+	return store.Doc{ID: c.ID, Version: c.Version, Keys: map[string]string{
+		"client":       c.ClientID,
+		"organization": c.OrganizationID,
+		"project":      c.ProjectID,
+		"entity":       key.Text(c.IdentityProvider.EntityID),
+	}}
+}

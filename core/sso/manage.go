@@ -1,0 +1,253 @@
+package sso
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/organization"
+	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/outbound"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Metadata is an identity provider's metadata in one of three forms; where several are given, URL wins over
+// Encoded, and Encoded over XML.
+type Metadata struct {
+	XML     string
+	Encoded string // base64 of the XML
+	URL     string // fetched now
+}
+
+// ReadMetadata fetches, decodes and reads metadata. Faults: Invalid at metadata or metadataUrl; a StatusError of the
+// fetch stays within reach of errors.As.
+func (s *Service) ReadMetadata(ctx context.Context, m Metadata) (federation.IdentityProvider, error) {
+	text, err := s.metadataText(ctx, m)
+	if err != nil {
+		return federation.IdentityProvider{}, err
+	}
+	idp, err := s.SAML.ReadMetadata(text)
+	var refused *federation.Error
+	if errors.As(err, &refused) {
+		return idp, &fault.Error{Kind: fault.Invalid, Code: "metadata_" + string(refused.Code), Message: refused.Detail,
+			Field: "metadata", Err: err}
+	}
+	return idp, err
+}
+
+func (s *Service) metadataText(ctx context.Context, m Metadata) ([]byte, error) {
+	switch {
+	case m.URL != "":
+		return s.fetchMetadata(ctx, m.URL)
+	case m.Encoded != "":
+		text, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(m.Encoded), ""))
+		if err != nil {
+			return nil, fault.At("metadata", "metadata_malformed", "The encoded metadata is not base64.")
+		}
+		return text, nil
+	case m.XML != "":
+		return []byte(m.XML), nil
+	}
+	return nil, fault.At("metadata", "required", "Give the identity provider's metadata: as XML, as base64 or as a URL.")
+}
+
+func (s *Service) fetchMetadata(ctx context.Context, address string) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && (u.Scheme != "http" || !localhost(u.Hostname()))) {
+		return nil, fault.At("metadataUrl", "metadata_url", "Metadata URL not valid, allowed ones are localhost/HTTPS URLs")
+	}
+	doc, err := s.Fetch.Fetch(ctx, address, federation.MaxMetadata)
+	switch {
+	case errors.Is(err, outbound.ErrForbidden):
+		return nil, &fault.Error{Kind: fault.Invalid, Code: "metadata_url", Field: "metadataUrl", Err: err,
+			Message: "Metadata URL not valid, private IPs are not allowed"}
+	case err != nil:
+		return nil, &fault.Error{Kind: fault.Invalid, Code: "metadata_fetch", Field: "metadataUrl", Err: err,
+			Message: "Couldn't fetch XML data"}
+	}
+	return doc.Body, nil
+}
+
+func localhost(host string) bool {
+	return host == "localhost" || host == "127.0.0.1" || host == "::1"
+}
+
+// Put makes a connection of an organization from c's settings, or replaces the one to the same identity provider,
+// which keeps its id, client secret and time of creation. replace false refuses that: Taken at metadata.
+// Faults: NotFound of the organization, Invalid, Taken.
+func (s *Service) Put(ctx context.Context, organizationID string, c Connection, replace bool) (Connection, error) {
+	if err := validConnection(&c); err != nil {
+		return Connection{}, err
+	}
+	err := store.Retry(ctx, func() error { return s.put(ctx, organizationID, &c, replace) })
+	s.cached.Clear()
+	if store.Taken(err, connections, byClient) {
+		return Connection{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: "metadata", Err: err,
+			Message: "The organization already has a connection to this identity provider."}
+	}
+	return c, s.repo.Fault(err)
+}
+
+func (s *Service) put(ctx context.Context, organizationID string, c *Connection, replace bool) error {
+	o, p, err := s.place(ctx, organizationID)
+	if err != nil {
+		return err
+	}
+	c.OrganizationID, c.Tenant, c.ProjectID, c.Product = o.ID, o.Slug, p.ID, p.Slug
+	c.ClientID = s.Digest(o.Slug + ":" + p.Slug + ":" + c.IdentityProvider.EntityID)
+	c.UpdatedAt = s.now()
+	old, err := s.ByClientID(ctx, c.ClientID)
+	if err == nil && replace {
+		c.ID, c.ClientSecret, c.CreatedAt, c.Version = old.ID, old.ClientSecret, old.CreatedAt, old.Version
+		if err := s.Records.Commit(ctx, s.repo.Update(*c)); err != nil {
+			return err
+		}
+		c.Version++
+		return nil
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	c.ID, c.ClientSecret, c.CreatedAt = s.IDs.UUID(), s.IDs.Hex(24), c.UpdatedAt
+	if err := s.Records.Commit(ctx, s.Organizations.Check(o), s.repo.Insert(*c)); err != nil {
+		if replace && store.Taken(err, connections, byClient) {
+			return store.ErrConflict // somebody else made it meanwhile: replace that one
+		}
+		return err
+	}
+	c.Version = 1
+	return nil
+}
+
+func (s *Service) place(ctx context.Context, organizationID string) (organization.Organization, project.Project, error) {
+	o, err := s.Organizations.Get(ctx, organizationID)
+	if err != nil {
+		return o, project.Project{}, err
+	}
+	p, err := s.Projects.Get(ctx, o.ProjectID)
+	return o, p, err
+}
+
+// Update changes a connection by change, which may be called again when another change was faster. The identity
+// provider's entity ID, and with it the client id, cannot change. Faults: NotFound, Invalid.
+func (s *Service) Update(ctx context.Context, connectionID string, change func(*Connection) error) (Connection, error) {
+	var c Connection
+	err := store.Retry(ctx, func() error {
+		old, err := s.repo.Get(ctx, connectionID)
+		if err != nil {
+			return err
+		}
+		c = old
+		if err := change(&c); err != nil {
+			return err
+		}
+		if c.IdentityProvider.EntityID != old.IdentityProvider.EntityID {
+			return fault.At("metadata", "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
+		}
+		if err := validConnection(&c); err != nil {
+			return err
+		}
+		c.UpdatedAt = s.now()
+		return s.Records.Commit(ctx, s.repo.Update(c))
+	})
+	s.cached.Clear()
+	c.Version++
+	return c, s.repo.Fault(err)
+}
+
+// Delete removes a connection. Faults: NotFound.
+func (s *Service) Delete(ctx context.Context, connectionID string) error {
+	err := store.Retry(ctx, func() error {
+		c, err := s.repo.Get(ctx, connectionID)
+		if err != nil {
+			return err
+		}
+		return s.Records.Commit(ctx, s.repo.Delete(c))
+	})
+	s.cached.Clear()
+	return s.repo.Fault(err)
+}
+
+// validConnection fills in defaults and refuses settings that could not work. Redirect URLs are validated here only
+// for their number and form; what they admit is decided at each login.
+func validConnection(c *Connection) error {
+	if c.SignRequests == "" {
+		c.SignRequests = SignAuto
+	}
+	switch c.SignRequests {
+	case SignAuto, SignAlways, SignNever:
+	default:
+		return fault.At("signRequests", "invalid", "Requests are signed auto, always or never.")
+	}
+	idp := c.IdentityProvider
+	switch c.Binding {
+	case "":
+	case federation.BindingRedirect:
+		if idp.SSORedirectURL == "" {
+			return fault.At("binding", "invalid", "The identity provider's metadata has no HTTP-Redirect binding.")
+		}
+	case federation.BindingPost:
+		if idp.SSOPostURL == "" {
+			return fault.At("binding", "invalid", "The identity provider's metadata has no HTTP-POST binding.")
+		}
+	default:
+		return fault.At("binding", "invalid", "The binding is redirect or post.")
+	}
+	for _, text := range []struct {
+		field, value string
+		bytes        int
+	}{
+		{"name", c.Name, 512}, {"label", c.Label, 512}, {"description", c.Description, 400},
+		{"nameIdFormat", c.NameIDFormat, 512}, {"entityIdOverride", c.EntityIDOverride, 1024},
+	} {
+		if len(text.value) > text.bytes {
+			return fault.At(text.field, "too_long", "This text is too long.")
+		}
+	}
+	if c.ACSOverride != "" && !absoluteURL(c.ACSOverride) {
+		return fault.At("acsUrlOverride", "invalid", "The ACS address must be an absolute http or https URL.")
+	}
+	return validRedirects(c)
+}
+
+const maxRedirects = 100
+
+func validRedirects(c *Connection) error {
+	if len(c.RedirectURLs) > maxRedirects {
+		return fault.At("redirectUrls", "too_many", "Exceeded maximum number of allowed redirect urls")
+	}
+	for _, u := range c.RedirectURLs {
+		if !redirectTarget(u) {
+			return fault.At("redirectUrls", "invalid", "redirectUrl is invalid")
+		}
+	}
+	if c.DefaultRedirectURL != "" && !redirectTarget(c.DefaultRedirectURL) {
+		return fault.At("defaultRedirectUrl", "invalid", "defaultRedirectUrl is invalid")
+	}
+	return nil
+}
+
+// redirectTarget reports whether a URL may be registered: absolute, without fragment, and never one that a browser
+// would run. Apps may use a scheme of their own (RFC 8252 §7.1).
+func redirectTarget(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Fragment != "" || (u.Host == "" && u.Path == "" && u.Opaque == "") {
+		return false
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "javascript", "data", "vbscript", "file", "blob", "about":
+		return false
+	case "http", "https":
+		return u.Host != "" && u.User == nil
+	}
+	return true
+}
+
+func absoluteURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Fragment == ""
+}

@@ -1,0 +1,203 @@
+package sso
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"log/slog"
+	"sort"
+	"time"
+
+	"github.com/portico-sso/portico/core/cache"
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/key"
+	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/core/organization"
+	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/outbound"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Options are what the service is made of. All are required.
+type Options struct {
+	Records, Sessions *store.Store // may be the same
+	IDs               id.Source
+	Projects          *project.Service
+	Organizations     *organization.Service
+	Identities        *identity.Service
+	SAML              federation.SAML
+	Fetch             outbound.Fetcher
+	Digest            func(string) string // lower-case hex RIPEMD-160, by which Polis names connections
+	Key               keypair.Pair        // signs requests and decrypts assertions
+	EntityID          string              // of the service provider, where a connection has none of its own
+	PublicURL         string
+	Logger            *slog.Logger
+}
+
+// Service keeps connections and runs logins through them.
+type Service struct {
+	Options
+	repo     record.Repo[Connection]
+	requests record.Repo[loginRequest]
+	cached   *cache.Cache[[]Connection]
+	keys     []crypto.Decrypter
+}
+
+// NewService makes the service.
+func NewService(o Options) *Service {
+	s := &Service{Options: o, cached: cache.New[[]Connection](o.IDs.Now),
+		repo: record.Repo[Connection]{
+			Store: o.Records, Collection: connections, Noun: "connection",
+			Head: connectionDoc, SetVersion: func(c *Connection, v int64) { c.Version = v },
+		},
+		requests: record.Repo[loginRequest]{
+			Store: o.Sessions, Collection: loginRequests, Noun: "login request",
+			Head: loginRequestDoc, SetVersion: func(r *loginRequest, v int64) { r.version = v },
+		},
+	}
+	if k, ok := o.Key.Signer.(*rsa.PrivateKey); ok {
+		s.keys = []crypto.Decrypter{k}
+	}
+	return s
+}
+
+// The addresses at which assertions are consumed. The second is where Ory Network has it.
+const (
+	ACSPath      = "/api/oauth/saml"
+	ACSPathAlias = "/saml/api/oauth/saml"
+)
+
+// ACS are the addresses to which a connection's responses may be sent; the first is asked for.
+func (s *Service) ACS(c Connection) []string {
+	if c.ACSOverride != "" {
+		return []string{c.ACSOverride}
+	}
+	return []string{s.PublicURL + ACSPath, s.PublicURL + ACSPathAlias}
+}
+
+// Audience is the entity ID under which the connection's identity provider knows us.
+func (s *Service) Audience(c Connection) string {
+	if c.EntityIDOverride != "" {
+		return c.EntityIDOverride
+	}
+	return s.EntityID
+}
+
+// Get reads a connection by id.
+func (s *Service) Get(ctx context.Context, connectionID string) (Connection, error) {
+	return s.repo.Get(ctx, connectionID)
+}
+
+// ByClientID reads a connection by its Polis-style client id.
+func (s *Service) ByClientID(ctx context.Context, clientID string) (Connection, error) {
+	return s.repo.First(ctx, store.Range{Index: byClient, Eq: []string{key.Text(clientID)}})
+}
+
+// List reads one page of an organization's connections, newest first.
+func (s *Service) List(ctx context.Context, organizationID string, limit int, after string) (record.Page[Connection], error) {
+	return s.repo.List(ctx, newestFirst(byOrganization, organizationID, limit, after))
+}
+
+// ListByProject reads one page of a project's connections, newest first.
+func (s *Service) ListByProject(ctx context.Context, projectID string, limit int, after string) (record.Page[Connection], error) {
+	return s.repo.List(ctx, newestFirst(byProject, projectID, limit, after))
+}
+
+// ListByEntityID reads one page of the connections to an identity provider, newest first.
+func (s *Service) ListByEntityID(ctx context.Context, entityID string, limit int, after string) (record.Page[Connection], error) {
+	return s.repo.List(ctx, newestFirst(byEntity, key.Text(entityID), limit, after))
+}
+
+// Count counts an organization's connections.
+func (s *Service) Count(ctx context.Context, organizationID string) (int64, error) {
+	return s.repo.Count(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}})
+}
+
+func newestFirst(index, value string, limit int, after string) store.Range {
+	return store.Range{Index: index, Eq: []string{value}, Desc: true, Limit: limit, After: after}
+}
+
+// CachedByID is Get for the login path: at most cache.TTL old.
+func (s *Service) CachedByID(ctx context.Context, connectionID string) (Connection, error) {
+	return one(s.cached.Get("id "+connectionID, func() ([]Connection, error) {
+		c, err := s.Get(ctx, connectionID)
+		return []Connection{c}, err
+	}))
+}
+
+// CachedByClientID is ByClientID for the login path: at most cache.TTL old.
+func (s *Service) CachedByClientID(ctx context.Context, clientID string) (Connection, error) {
+	return one(s.cached.Get("client "+clientID, func() ([]Connection, error) {
+		c, err := s.ByClientID(ctx, clientID)
+		return []Connection{c}, err
+	}))
+}
+
+// CachedByTenant finds the connections of a tenant of a product, in the chooser's order: at most cache.TTL old.
+// A NotFound fault says that there are none, whatever the reason.
+func (s *Service) CachedByTenant(ctx context.Context, tenant, product string) ([]Connection, error) {
+	return s.cached.Get("tenant "+tenant+"\x00"+product, func() ([]Connection, error) {
+		p, err := s.Projects.BySlug(ctx, product)
+		if err != nil {
+			return nil, err
+		}
+		o, err := s.Organizations.BySlug(ctx, p.ID, tenant)
+		if err != nil {
+			return nil, err
+		}
+		return s.ofOrganization(ctx, o.ID)
+	})
+}
+
+// CachedByOrganization finds the connections of an organization, in the chooser's order: at most cache.TTL old.
+// A NotFound fault says that there are none.
+func (s *Service) CachedByOrganization(ctx context.Context, organizationID string) ([]Connection, error) {
+	return s.cached.Get("organization "+organizationID, func() ([]Connection, error) {
+		return s.ofOrganization(ctx, organizationID)
+	})
+}
+
+func (s *Service) ofOrganization(ctx context.Context, organizationID string) ([]Connection, error) {
+	found, err := s.repo.Range(ctx, newestFirst(byOrganization, organizationID, 0, ""))
+	if err == nil && len(found) == 0 {
+		err = fault.New(fault.NotFound, "not_found", "The organization has no connection.")
+	}
+	SortForChooser(found)
+	return found, err
+}
+
+// SortForChooser orders connections by descending SortOrder (none is 0) and leaves equals as they are.
+func SortForChooser(list []Connection) {
+	order := func(c Connection) int64 {
+		if c.SortOrder == nil {
+			return 0
+		}
+		return *c.SortOrder
+	}
+	sort.SliceStable(list, func(i, j int) bool { return order(list[i]) > order(list[j]) })
+}
+
+func one(list []Connection, err error) (Connection, error) {
+	if err != nil {
+		return Connection{}, err
+	}
+	return list[0], nil
+}
+
+// DeleteOrganization removes an organization without connections, and its identities with it.
+// Faults: NotFound, Conflict not_empty.
+func (s *Service) DeleteOrganization(ctx context.Context, organizationID string) error {
+	return s.Organizations.Delete(ctx, organizationID, func() (bool, error) {
+		n, err := s.Count(ctx, organizationID)
+		if err != nil || n > 0 {
+			return false, err
+		}
+		return true, s.Identities.DeleteAll(ctx, organizationID)
+	})
+}
+
+func (s *Service) now() time.Time { return s.IDs.Now().UTC() }
