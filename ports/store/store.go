@@ -29,7 +29,8 @@ type Index struct {
 	Unique bool
 }
 
-// Collection declares one kind of document. Names are lower-case letters, digits and underscores.
+// Collection declares one kind of document. Names, of indexes and fields too, are lower-case letters, digits and
+// underscores, begin with a letter and have at most 30 bytes.
 type Collection struct {
 	Name    string
 	Indexes []Index
@@ -84,9 +85,9 @@ func Check(collection string, d Doc) Op { return Op{OpCheck, collection, d} }
 type Range struct {
 	Index  string   // name of the index; "" is the order of ids
 	Eq     []string // exact values of the index's first fields
-	Prefix string   // the next field begins with this
-	From   string   // the next field is at least this
-	To     string   // the next field is less than this; "" is no bound
+	Prefix string   // the next field begins with this; behind the last field comes the id
+	From   string   // and is at least this
+	To     string   // and is less than this; "" is no bound
 	Desc   bool     // from the end to the beginning
 	After  string   // cursor: begin behind this place (see Cursor)
 	Offset int      // skip this many documents
@@ -94,17 +95,22 @@ type Range struct {
 }
 
 // Backend is what an adapter implements: seven methods. The Store in front of it has checked names, limits and
-// shapes before a call, and hands every call the instant by which expiry is judged.
+// shapes before a call, and hands every call the instant by which expiry is judged, in whole milliseconds. What a
+// call is given it neither changes nor keeps, and what it answers is the caller's. Keys of a Doc that are "" may
+// be left out.
 type Backend interface {
 	// Get returns the live documents with these ids, in any order; a missing one is left out.
 	Get(ctx context.Context, now time.Time, collection string, ids []string) ([]Doc, error)
-	// Range returns the live documents of the range in the order of its index.
+	// Range returns the live documents of the range in the order of its index. The Store has set Limit and said
+	// Prefix by From and To (which may be a byte or two longer than a key for it). ParseCursor reads After.
 	Range(ctx context.Context, now time.Time, collection string, r Range) ([]Doc, error)
-	// Count counts the live documents of the range; Offset, Limit and After are not set.
+	// Count counts the live documents of the range; Prefix, Desc, Offset, Limit and After are not set.
 	Count(ctx context.Context, now time.Time, collection string, r Range) (int64, error)
 	// Commit applies all operations or none. An expired document holds neither its id nor a unique key, and guards
-	// fail on it as on a missing one. A Commit names a document at most once.
-	// Errors: ErrConflict, *TakenError, ErrUnavailable, ErrUncertain.
+	// fail on it as on a missing one. A Commit names a document at most once, so its operations have no order:
+	// guards are judged on the state before it and unique keys on the state after it, where one document may take
+	// what another frees. A document written with an expiry that has passed must be free to take its keys as well.
+	// Errors: ErrConflict, *TakenError, ErrUnavailable, ErrUncertain; where several apply, any of them.
 	Commit(ctx context.Context, now time.Time, ops []Op) error
 	// Sweep removes up to limit documents of the collection that expired at or before now and says how many.
 	Sweep(ctx context.Context, now time.Time, collection string, limit int) (int, error)
