@@ -1,0 +1,117 @@
+package federationtest
+
+import (
+	"html/template"
+	"net/http"
+	"slices"
+)
+
+// User is a person that the provider knows.
+type User struct {
+	ID, Email, FirstName, LastName string
+	Roles, Groups                  []string
+}
+
+// Answer returns the response that signs a user in at the service provider that asked.
+func (p *IdP) Answer(q Request, u User) Response {
+	return Response{
+		ACS: q.ACS, Audience: q.Issuer, InResponseTo: q.ID, NameID: u.Email, NameIDFormat: FormatEmail, Attributes: u.attributes(),
+	}
+}
+
+func (u User) attributes() (out []Attribute) {
+	add := func(name string, values ...string) {
+		if len(values) > 0 && values[0] != "" {
+			out = append(out, Attribute{
+				Name: name, NameFormat: "urn:oasis:names:tc:SAML:2.0:attrname-format:basic", Values: values,
+			})
+		}
+	}
+	add("id", u.ID)
+	add("email", u.Email)
+	add("firstName", u.FirstName)
+	add("lastName", u.LastName)
+	add("roles", u.Roles...)
+	add("groups", u.Groups...)
+	return out
+}
+
+// HandlerOptions say how Handler behaves.
+type HandlerOptions struct {
+	User User     // offered on the sign-in page, where the e-mail address and names can be changed
+	ACS  []string // the service providers that are answered; nil answers all
+}
+
+// Handler serves the provider to a browser, under paths relative to where it is mounted: metadata, sso (the sign-in
+// page), login (which answers the service provider) and post.js. SSOURL must lead to sso. Any password would do, so
+// none is asked for.
+func (p *IdP) Handler(o HandlerOptions) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metadata", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/samlmetadata+xml")
+		_, _ = w.Write(p.Metadata())
+	})
+	mux.HandleFunc("GET /post.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write([]byte(`document.forms[0].submit();`))
+	})
+	mux.HandleFunc("/sso", func(w http.ResponseWriter, r *http.Request) {
+		q, err := ParseRequest(r, nil)
+		if err != nil || !o.serves(q.ACS) {
+			http.Error(w, "This is not a request that the identity provider can answer.", http.StatusBadRequest)
+			return
+		}
+		page(w, signInPage, struct {
+			Request
+			User
+		}{q, o.User})
+	})
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		q := Request{ID: r.PostFormValue("id"), Issuer: r.PostFormValue("issuer"), ACS: r.PostFormValue("acs")}
+		u := o.User
+		if email := r.PostFormValue("email"); email != u.Email {
+			u.ID, u.Email = email, email
+		}
+		u.FirstName, u.LastName = r.PostFormValue("firstName"), r.PostFormValue("lastName")
+		response, err := p.Response(p.Answer(q, u))
+		if err != nil || !o.serves(q.ACS) {
+			http.Error(w, "The identity provider cannot answer.", http.StatusBadRequest)
+			return
+		}
+		page(w, postPage, map[string]string{"ACS": q.ACS, "SAMLResponse": response, "RelayState": r.PostFormValue("relayState")})
+	})
+	return mux
+}
+
+func (o HandlerOptions) serves(acs string) bool { return o.ACS == nil || slices.Contains(o.ACS, acs) }
+
+func page(w http.ResponseWriter, t *template.Template, data any) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	// No form-action: browsers apply it to the redirects after the form, too.
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; frame-ancestors 'none'; base-uri 'none'")
+	_ = t.Execute(w, data)
+}
+
+var signInPage = template.Must(template.New("sign-in").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sign in: test identity provider</title></head>
+<body><h1>Test identity provider</h1>
+<p>{{.Issuer}} asks you to sign in. This provider believes whatever you say.</p>
+<form method="post" action="login">
+<input type="hidden" name="id" value="{{.Request.ID}}"><input type="hidden" name="issuer" value="{{.Issuer}}">
+<input type="hidden" name="acs" value="{{.ACS}}"><input type="hidden" name="relayState" value="{{.RelayState}}">
+<p><label>E-mail <input type="email" name="email" value="{{.Email}}" required autofocus></label></p>
+<p><label>First name <input name="firstName" value="{{.FirstName}}"></label></p>
+<p><label>Last name <input name="lastName" value="{{.LastName}}"></label></p>
+<p><button>Sign in</button></p></form></body></html>
+`))
+
+var postPage = template.Must(template.New("post").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Signing in</title><script src="post.js" defer></script></head>
+<body><form method="post" action="{{.ACS}}">
+<input type="hidden" name="SAMLResponse" value="{{.SAMLResponse}}">
+{{if .RelayState}}<input type="hidden" name="RelayState" value="{{.RelayState}}">
+{{end}}<button>Continue</button></form></body></html>
+`))
