@@ -172,6 +172,9 @@ func (s *Service) Delete(ctx context.Context, connectionID string) error {
 	return s.repo.Fault(err)
 }
 
+// Validate refuses the settings that Put and Update refuse. Faults: Invalid.
+func Validate(c Connection) error { return validConnection(&c) }
+
 // validConnection fills in defaults and refuses settings that could not work. Redirect URLs are validated here only
 // for their number and form; what they admit is decided at each login.
 func validConnection(c *Connection) error {
@@ -211,21 +214,23 @@ func validConnection(c *Connection) error {
 	if c.ACSOverride != "" && !absoluteURL(c.ACSOverride) {
 		return fault.At("acsUrlOverride", "invalid", "The ACS address must be an absolute http or https URL.")
 	}
-	return validRedirects(c)
+	return ValidateRedirects(c.RedirectURLs, c.DefaultRedirectURL)
 }
 
 const maxRedirects = 100
 
-func validRedirects(c *Connection) error {
-	if len(c.RedirectURLs) > maxRedirects {
+// ValidateRedirects refuses more redirect URLs than a connection may have, and those that could not be one. An entry
+// may be https://host/*, https://*.example.com or have a scheme of its own. Faults: Invalid.
+func ValidateRedirects(urls []string, defaultURL string) error {
+	if len(urls) > maxRedirects {
 		return fault.At("redirectUrls", "too_many", "Exceeded maximum number of allowed redirect urls")
 	}
-	for _, u := range c.RedirectURLs {
+	for _, u := range urls {
 		if !redirectTarget(u) {
 			return fault.At("redirectUrls", "invalid", "redirectUrl is invalid")
 		}
 	}
-	if c.DefaultRedirectURL != "" && !redirectTarget(c.DefaultRedirectURL) {
+	if defaultURL != "" && !redirectTarget(defaultURL) {
 		return fault.At("defaultRedirectUrl", "invalid", "defaultRedirectUrl is invalid")
 	}
 	return nil
@@ -239,7 +244,7 @@ func redirectTarget(text string) bool {
 		return false
 	}
 	switch strings.ToLower(u.Scheme) {
-	case "javascript", "data", "vbscript", "file", "blob", "about":
+	case "javascript", "data", "vbscript", "file", "blob", "about", "filesystem":
 		return false
 	case "http", "https":
 		return u.Host != "" && u.User == nil

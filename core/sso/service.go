@@ -107,6 +107,13 @@ func (s *Service) ListByProject(ctx context.Context, projectID string, limit int
 	return s.repo.List(ctx, newestFirst(byProject, projectID, limit, after))
 }
 
+// PageByProject reads limit of a project's connections, newest first, behind the first offset ones.
+func (s *Service) PageByProject(ctx context.Context, projectID string, offset, limit int) ([]Connection, error) {
+	q := newestFirst(byProject, projectID, limit, "")
+	q.Offset = offset
+	return s.repo.Range(ctx, q)
+}
+
 // ListByEntityID reads one page of the connections to an identity provider, newest first.
 func (s *Service) ListByEntityID(ctx context.Context, entityID string, limit int, after string) (record.Page[Connection], error) {
 	return s.repo.List(ctx, newestFirst(byEntity, key.Text(entityID), limit, after))

@@ -1,0 +1,104 @@
+package polis
+
+import (
+	"crypto/sha1" //nolint:gosec // Polis names certificates by it; nothing is verified with it
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+
+	"github.com/portico-sso/portico/core/sso"
+)
+
+// record is a connection as Polis shows it (§1.1). Members that Polis leaves undefined are absent.
+type record struct {
+	DefaultRedirectURL   string      `json:"defaultRedirectUrl"`
+	RedirectURL          []string    `json:"redirectUrl"`
+	Tenant               string      `json:"tenant"`
+	Product              string      `json:"product"`
+	Name                 string      `json:"name,omitempty"`
+	Label                string      `json:"label,omitempty"`
+	Description          string      `json:"description,omitempty"`
+	ClientID             string      `json:"clientID"`
+	ClientSecret         string      `json:"clientSecret"`
+	ForceAuthn           bool        `json:"forceAuthn"`
+	IdentifierFormat     string      `json:"identifierFormat,omitempty"`
+	MetadataURL          string      `json:"metadataUrl,omitempty"`
+	SortOrder            *int64      `json:"sortOrder"` // null where there is none
+	ACSURLOverride       string      `json:"acsUrlOverride,omitempty"`
+	SAMLAudienceOverride string      `json:"samlAudienceOverride,omitempty"`
+	IdPInitiated         bool        `json:"idpInitiated,omitempty"` // Portico's own
+	IdPMetadata          idpMetadata `json:"idpMetadata"`
+	Deactivated          *bool       `json:"deactivated,omitempty"`
+}
+
+type idpMetadata struct {
+	SSO                  bindings `json:"sso"`
+	SLO                  bindings `json:"slo"`
+	EntityID             string   `json:"entityID"`
+	PublicKey            string   `json:"publicKey"`
+	Thumbprint           string   `json:"thumbprint"`
+	ValidTo              string   `json:"validTo"`
+	LoginType            string   `json:"loginType"`
+	Provider             string   `json:"provider"`
+	FriendlyProviderName any      `json:"friendlyProviderName,omitempty"` // a nil *string is null, nothing is absent
+}
+
+type bindings struct {
+	PostURL     string `json:"postUrl,omitempty"`
+	RedirectURL string `json:"redirectUrl,omitempty"`
+}
+
+// recordOf is the record that POST answers with.
+func recordOf(c sso.Connection) record {
+	idp := c.IdentityProvider
+	r := record{
+		DefaultRedirectURL: c.DefaultRedirectURL, RedirectURL: append([]string{}, c.RedirectURLs...),
+		Tenant: c.Tenant, Product: c.Product, Name: c.Name, Label: c.Label, Description: c.Description,
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, ForceAuthn: c.ForceAuthn, IdentifierFormat: c.NameIDFormat,
+		MetadataURL: c.MetadataURL, SortOrder: c.SortOrder, ACSURLOverride: c.ACSOverride,
+		SAMLAudienceOverride: c.EntityIDOverride, IdPInitiated: c.IdPInitiated, Deactivated: c.Deactivated,
+		IdPMetadata: idpMetadata{
+			SSO: bindings{idp.SSOPostURL, idp.SSORedirectURL}, SLO: bindings{idp.SLOPostURL, idp.SLORedirectURL},
+			EntityID: idp.EntityID, LoginType: "idp", Provider: c.Provider(),
+		},
+	}
+	r.IdPMetadata.PublicKey, r.IdPMetadata.Thumbprint, r.IdPMetadata.ValidTo = certificates(idp.Certificates)
+	return r
+}
+
+// listed is the record that GET answers with.
+func listed(c sso.Connection) record {
+	r := recordOf(c)
+	deactivated := !c.Active()
+	r.Deactivated = &deactivated
+	var friendly *string
+	if name := sso.FriendlyProvider(c.Provider()); name != "" {
+		friendly = &name
+	}
+	r.IdPMetadata.FriendlyProviderName = friendly
+	return r
+}
+
+func listedAll(connections []sso.Connection) []record {
+	records := make([]record, 0, len(connections))
+	for _, c := range connections {
+		records = append(records, listed(c))
+	}
+	return records
+}
+
+// certificates describes signing certificates, several of them joined by commas: base64, SHA-1 of the DER, and the end
+// of validity as OpenSSL prints it.
+func certificates(list [][]byte) (publicKey, thumbprint, validTo string) {
+	var keys, prints, ends []string
+	for _, der := range list {
+		sum := sha1.Sum(der) //nolint:gosec // see the import
+		keys = append(keys, base64.StdEncoding.EncodeToString(der))
+		prints = append(prints, hex.EncodeToString(sum[:]))
+		if parsed, err := x509.ParseCertificate(der); err == nil {
+			ends = append(ends, parsed.NotAfter.UTC().Format("Jan _2 15:04:05 2006 GMT"))
+		}
+	}
+	return strings.Join(keys, ","), strings.Join(prints, ","), strings.Join(ends, ",")
+}
