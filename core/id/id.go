@@ -22,7 +22,7 @@ type Source struct {
 func (s Source) UUID() string {
 	var b [16]byte
 	s.fill(b[6:])
-	ms := uint64(s.Now().UnixMilli()) //nolint:gosec // a clock before 1970 only shuffles the order
+	ms := uint64(s.Now().UnixMilli()) // a clock before 1970 only shuffles the order
 	binary.BigEndian.PutUint16(b[0:2], uint16(ms>>32))
 	binary.BigEndian.PutUint32(b[2:6], uint32(ms))
 	b[6] = b[6]&0x0f | 0x70

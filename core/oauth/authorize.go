@@ -15,7 +15,7 @@ import (
 // Paths that the service itself refers to, below the public URL.
 const (
 	PathAuthorize = "/api/oauth/authorize"
-	PathToken     = "/api/oauth/token" //nolint:gosec // a path, not a credential
+	PathToken     = "/api/oauth/token"
 	PathUserinfo  = "/api/oauth/userinfo"
 	PathJWKS      = "/oauth/jwks"
 	PathChooser   = "/idp/select"
