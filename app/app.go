@@ -1,0 +1,180 @@
+// Package app puts Portico together. It is public, so that another main can embed it or add adapters of its own.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+
+	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/adapters/outbound"
+	"github.com/portico-sso/portico/adapters/ripemd"
+	"github.com/portico-sso/portico/adapters/saml"
+	"github.com/portico-sso/portico/adapters/sqlite"
+	"github.com/portico-sso/portico/api/middleware"
+	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/core/oauth"
+	"github.com/portico-sso/portico/core/organization"
+	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/ports/federation"
+	portout "github.com/portico-sso/portico/ports/outbound"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// App is a running Portico without a listener: an http.Handler to mount, and a Close.
+type App struct {
+	Handler http.Handler
+	// FirstAdminKey is the admin key that the first start made, to be shown once; "" at any later start.
+	FirstAdminKey string
+
+	services *Services
+	fx       *fx.App
+}
+
+// Close ends background work and closes the store. Requests in flight must have finished.
+func (a *App) Close(ctx context.Context) error { return a.fx.Stop(ctx) }
+
+// Option changes how Portico is put together.
+type Option func(*options)
+
+type options struct {
+	drivers []store.Driver
+	logger  *slog.Logger
+	now     func() time.Time
+	version string
+	wrap    func(http.Handler) http.Handler
+}
+
+// WithDriver adds a storage driver.
+func WithDriver(d store.Driver) Option {
+	return func(o *options) { o.drivers = append(o.drivers, d) }
+}
+
+// WithLogger sets where logs go; by default to standard error as text.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithClock sets the clock, for tests.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithVersion sets the version that /api/health tells.
+func WithVersion(v string) Option { return func(o *options) { o.version = v } }
+
+// WithHandler wraps the whole handler: for routes of the embedding program beside Portico's.
+func WithHandler(wrap func(http.Handler) http.Handler) Option {
+	return func(o *options) { o.wrap = wrap }
+}
+
+// Records is the store of lasting things; Sessions that of logins, codes and tokens. They may be the same.
+type (
+	Records  struct{ *store.Store }
+	Sessions struct{ *store.Store }
+)
+
+// New puts Portico together over the databases of the configuration and starts its background work.
+func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
+	c = c.withDefaults()
+	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.logger == nil {
+		o.logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	}
+	o.logger = slog.New(middleware.LogHandler{Handler: o.logger.Handler()})
+	a := &App{}
+	a.fx = fx.New(
+		fx.NopLogger,
+		fx.Supply(c, o, fx.Annotate(ctx, fx.As(new(context.Context)))),
+		fx.Provide(
+			func(o options) *slog.Logger { return o.logger },
+			func(o options) id.Source { return id.Source{Now: o.now, Rand: rand.Reader} },
+			openStores,
+			newServices,
+			newHandler,
+		),
+		fx.Invoke(sweepInBackground),
+		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
+	)
+	if err := a.fx.Err(); err != nil {
+		return nil, dig.RootCause(err) // without what fx says about its graph
+	}
+	if err := a.fx.Start(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// startError is a reason for not starting, in words for the operator.
+type startError struct{ err error }
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// Services are the domain, put together.
+type Services struct {
+	Projects      *project.Service
+	Organizations *organization.Service
+	Identities    *identity.Service
+	SSO           *sso.Service
+	OAuth         *oauth.Service
+	Admin         *admin.Service
+
+	firstAdminKey string
+}
+
+func newServices(ctx context.Context, c Config, o options, ids id.Source, records Records, sessions Sessions) (*Services, error) {
+	keys := keypair.NewService(records.Store, ids)
+	samlKey, err := keys.Ensure(ctx, keypair.SAML)
+	if err != nil {
+		return nil, startFault("the SAML key", err)
+	}
+	rs256, err := keys.Ensure(ctx, keypair.OIDCRS256)
+	if err != nil {
+		return nil, startFault("the RS256 signing key", err)
+	}
+	es256, err := keys.Ensure(ctx, keypair.OIDCES256)
+	if err != nil {
+		return nil, startFault("the ES256 signing key", err)
+	}
+	s := &Services{Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
+	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
+	s.Admin = admin.NewService(records.Store, ids, c.AdminKeys)
+	if s.firstAdminKey, err = s.Admin.Start(ctx); err != nil {
+		return nil, startFault("the admin key", err)
+	}
+	s.SSO = sso.NewService(sso.Options{
+		Records: records.Store, Sessions: sessions.Store, IDs: ids,
+		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities,
+		SAML: newSAML(), Fetch: newFetcher(c), Digest: ripemd.Digest, Key: samlKey,
+		EntityID: c.SAMLEntityID, PublicURL: c.PublicURL, Logger: o.logger,
+	})
+	s.OAuth = oauth.NewService(oauth.Options{
+		Records: records.Store, Sessions: sessions.Store, IDs: ids,
+		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
+		RS256: rs256, ES256: es256, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
+		ClientSecretVerifier: c.ClientSecretVerifier, PolisRedirectMatch: c.PolisRedirectMatch,
+	})
+	return s, nil
+}
+
+func newSAML() federation.SAML { return saml.New() }
+
+func newFetcher(c Config) portout.Fetcher {
+	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks})
+}
+
+// startFault names what could not be read or made. A key that does not open has a cure of its own.
+func startFault(what string, err error) error {
+	return &startError{fmt.Errorf("%s cannot be read: %w", what, err)}
+}

@@ -1,0 +1,250 @@
+package app
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/portico-sso/portico/ports/store/seal"
+)
+
+// Config is everything an operator sets. The zero value works: see withDefaults.
+type Config struct {
+	Listen               string         // PORTICO_LISTEN: host:port
+	PublicURL            string         // PORTICO_PUBLIC_URL: what browsers and identity providers reach
+	DatabaseURL          string         // PORTICO_DATABASE_URL
+	SessionURL           string         // PORTICO_SESSION_URL: where logins, codes and tokens live; "" is the database
+	AdminKeys            []string       // PORTICO_ADMIN_KEYS: comma list
+	ClientSecretVerifier string         // PORTICO_CLIENT_SECRET_VERIFIER: shared secret of tenant=…&product=… clients
+	EncryptionKeys       []seal.Key     // PORTICO_ENCRYPTION_KEYS: id:base64,…; the first one seals
+	SAMLEntityID         string         // PORTICO_SAML_ENTITY_ID
+	LogLevel             slog.Level     // PORTICO_LOG_LEVEL
+	TrustedProxies       []netip.Prefix // PORTICO_TRUSTED_PROXIES: comma list of addresses and networks
+	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true, or a comma list of networks
+	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
+}
+
+// Warning is a setting that works and should be changed.
+type Warning struct{ Variable, Message string }
+
+const shortKey = 32 // characters of an admin key below which it is warned of
+
+func (c Config) withDefaults() Config {
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&c.Listen, ":5225")
+	set(&c.PublicURL, "http://localhost:5225")
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	set(&c.DatabaseURL, "sqlite:portico.db")
+	set(&c.SessionURL, c.DatabaseURL)
+	set(&c.SAMLEntityID, c.PublicURL+"/.well-known/sp-metadata")
+	return c
+}
+
+// ConfigError is every fault of a configuration at once.
+type ConfigError []Fault
+
+// Fault is one wrong value: which variable, what it holds (nothing of a secret), and what to do.
+type Fault struct{ Variable, Value, Cure string }
+
+func (e ConfigError) Error() string {
+	lines := make([]string, 0, len(e)+1)
+	lines = append(lines, "the configuration cannot be used:")
+	for _, f := range e {
+		line := "  " + f.Variable
+		if f.Value != "" {
+			line += "=" + strconv.Quote(f.Value)
+		}
+		lines = append(lines, line+": "+f.Cure)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// setting is one variable: parse puts its text into the configuration or says what is wrong with it.
+type setting struct {
+	name   string
+	secret bool
+	parse  func(c *Config, text string) error
+}
+
+var settings = []setting{
+	{"PORTICO_LISTEN", false, func(c *Config, t string) error {
+		_, port, err := net.SplitHostPort(t)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+			return errors.New("give host:port, such as 127.0.0.1:5225 or :5225")
+		}
+		c.Listen = t
+		return nil
+	}},
+	{"PORTICO_PUBLIC_URL", false, func(c *Config, t string) error {
+		u, err := url.Parse(t)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return errors.New("give an http or https URL without query, such as https://sso.example.com")
+		}
+		c.PublicURL = t
+		return nil
+	}},
+	{"PORTICO_DATABASE_URL", true, func(c *Config, t string) error { return databaseURL(&c.DatabaseURL, t) }},
+	{"PORTICO_SESSION_URL", true, func(c *Config, t string) error { return databaseURL(&c.SessionURL, t) }},
+	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string) error { c.AdminKeys = list(t); return nil }},
+	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string) error { c.ClientSecretVerifier = t; return nil }},
+	{"PORTICO_ENCRYPTION_KEYS", true, func(c *Config, t string) (err error) { c.EncryptionKeys, err = parseKeys(t); return err }},
+	{"PORTICO_SAML_ENTITY_ID", false, func(c *Config, t string) error {
+		if len(t) > 1024 || strings.ContainsAny(t, " \t\r\n") {
+			return errors.New("give a URI of at most 1024 characters")
+		}
+		c.SAMLEntityID = t
+		return nil
+	}},
+	{"PORTICO_LOG_LEVEL", false, func(c *Config, t string) error {
+		if c.LogLevel.UnmarshalText([]byte(t)) != nil {
+			return errors.New("give debug, info, warn or error")
+		}
+		return nil
+	}},
+	{"PORTICO_TRUSTED_PROXIES", false, func(c *Config, t string) (err error) { c.TrustedProxies, err = prefixes(t); return err }},
+	{"PORTICO_ALLOW_PRIVATE_NETWORKS", false, func(c *Config, t string) (err error) {
+		on, err := strconv.ParseBool(t)
+		if err != nil {
+			c.AllowPrivateNetworks, err = prefixes(t)
+			return err
+		}
+		if on {
+			c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		}
+		return nil
+	}},
+	{"PORTICO_POLIS_REDIRECT_MATCH", false, func(c *Config, t string) (err error) {
+		if c.PolisRedirectMatch, err = strconv.ParseBool(t); err != nil {
+			return errors.New("give true or false")
+		}
+		return nil
+	}},
+}
+
+// LoadConfig reads the environment; every variable may also be given as NAME_FILE, the name of a file that holds it.
+// The error is a ConfigError with all faults.
+func LoadConfig(environ []string) (Config, []Warning, error) {
+	env := map[string]string{}
+	for _, line := range environ {
+		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, "PORTICO_") {
+			env[name] = value
+		}
+	}
+	var c Config
+	var faults ConfigError
+	for _, s := range settings {
+		text, err := s.read(env)
+		if err == nil && text != "" {
+			err = s.parse(&c, text)
+		}
+		if err != nil {
+			shown := text
+			if s.secret {
+				shown = ""
+			}
+			faults = append(faults, Fault{s.name, shown, err.Error()})
+		}
+	}
+	warnings := unknown(env)
+	for _, key := range c.AdminKeys {
+		if len(key) < shortKey {
+			warnings = append(warnings, Warning{"PORTICO_ADMIN_KEYS", fmt.Sprintf("an admin key has fewer than %d characters; make one with: openssl rand -hex 32", shortKey)})
+			break
+		}
+	}
+	if len(faults) > 0 {
+		return Config{}, warnings, faults
+	}
+	return c.withDefaults(), warnings, nil
+}
+
+// read takes the variable or the content of the file that its _FILE form names, and forgets both names.
+func (s setting) read(env map[string]string) (string, error) {
+	text, direct := env[s.name]
+	file, byFile := env[s.name+"_FILE"]
+	delete(env, s.name)
+	delete(env, s.name+"_FILE")
+	switch {
+	case direct && byFile:
+		return "", errors.New("is given twice: unset it or " + s.name + "_FILE")
+	case byFile:
+		content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+		if err != nil {
+			return "", fmt.Errorf("%s_FILE cannot be read: %w", s.name, err)
+		}
+		return strings.TrimRight(string(content), "\r\n"), nil
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// unknown warns of variables that look like ours and are not: a misspelt one would silently do nothing.
+func unknown(env map[string]string) []Warning {
+	var warnings []Warning
+	for name := range env {
+		if strings.HasPrefix(name, "PORTICO_TEST_") {
+			continue
+		}
+		warnings = append(warnings, Warning{name, "is not a setting of this version and is ignored"})
+	}
+	return warnings
+}
+
+func databaseURL(field *string, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" {
+		return errors.New("give a URL such as sqlite:portico.db")
+	}
+	*field = text
+	return nil
+}
+
+func list(text string) []string {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func prefixes(text string) ([]netip.Prefix, error) {
+	var found []netip.Prefix
+	for _, item := range list(text) {
+		p, err := netip.ParsePrefix(item)
+		if address, bad := netip.ParseAddr(item); bad == nil {
+			p, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, errors.New("give a comma list of addresses and networks, such as 10.0.0.0/8")
+		}
+		found = append(found, p.Masked())
+	}
+	return found, nil
+}
+
+func parseKeys(text string) ([]seal.Key, error) {
+	var keys []seal.Key
+	for i, item := range list(text) {
+		keyID, encoded, ok := strings.Cut(item, ":")
+		secret, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || keyID == "" || err != nil || len(secret) != 32 {
+			return nil, fmt.Errorf("entry %d is not id:base64 of 32 bytes; make one with: echo \"k1:$(openssl rand -base64 32)\"", i+1)
+		}
+		k := seal.Key{ID: keyID}
+		copy(k.Secret[:], secret)
+		keys = append(keys, k)
+	}
+	return keys, nil
+}

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/portico-sso/portico/api/middleware"
+	apioauth "github.com/portico-sso/portico/api/oauth"
+	"github.com/portico-sso/portico/api/pages"
+	"github.com/portico-sso/portico/api/polis"
+	apisaml "github.com/portico-sso/portico/api/saml"
+	"github.com/portico-sso/portico/core/oauth"
+	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/graph"
+)
+
+// newHandler mounts every way in.
+func newHandler(c Config, o options, logger *slog.Logger, s *Services, records Records, sessions Sessions) (http.Handler, error) {
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https"}
+	admin, err := graph.New(graph.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
+		Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
+	if err != nil {
+		return nil, err
+	}
+	rest := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Admin: s.Admin, Logger: logger})
+
+	r := chi.NewRouter()
+	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers)
+	r.NotFound(shown.NotFound)
+	mountHealth(r, o.version, records, sessions)
+	mountPages(r, shown)
+	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger})
+	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
+	r.Handle("/graphql", admin)
+	r.Handle("/graphql/*", admin)
+	r.Handle("/api/*", rest) // whatever is not open needs an API key
+	var h http.Handler = r
+	if o.wrap != nil {
+		h = o.wrap(h)
+	}
+	return h, nil
+}
+
+func mountPages(r chi.Router, p *pages.Pages) {
+	r.Get("/", p.Home)
+	r.Get("/error", p.ErrorPage)
+	r.Get("/api/error", p.ErrorJSON)
+	r.Get(oauth.PathChooser, p.IdPSelect)
+	r.Handle("/assets/*", http.StripPrefix("/assets", pages.Assets()))
+}
+
+func mountOAuth(r chi.Router, h *apioauth.Handler) {
+	r.Get(oauth.PathAuthorize, h.Authorize)
+	r.Post(oauth.PathAuthorize, h.Authorize)
+	r.HandleFunc(oauth.PathAuthorize, h.MethodNotAllowed("GET, POST"))
+	for _, path := range []string{sso.ACSPath, sso.ACSPathAlias} {
+		r.Post(path, h.ConsumeSAML)
+		r.HandleFunc(path, h.MethodNotAllowed("POST"))
+	}
+	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
+	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
+	open := r.With(middleware.CORS("GET, HEAD, OPTIONS"))
+	for path, serve := range map[string]http.HandlerFunc{
+		oauth.PathJWKS: h.Keys, "/api" + oauth.PathJWKS: h.Keys,
+		"/.well-known/openid-configuration": h.Discovery, "/api/well-known/openid-configuration": h.Discovery,
+	} {
+		open.Get(path, serve)
+		open.Head(path, serve)
+		open.Options(path, serve)
+	}
+}
+
+func mountSAML(r chi.Router, h *apisaml.Handler) {
+	for _, prefix := range []string{"/.well-known", "/api/well-known"} {
+		r.Get(prefix+"/sp-metadata", h.Metadata)
+		r.Get(prefix+"/saml.cer", h.Certificate)
+	}
+	r.Get("/.well-known/saml-configuration", h.Settings)
+}
+
+// mountHealth: healthz says that the process answers, readyz that its stores do.
+func mountHealth(r chi.Router, version string, records Records, sessions Sessions) {
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		err := records.Ping(ctx)
+		if err == nil && sessions.Store != records.Store {
+			err = sessions.Ping(ctx)
+		}
+		if err != nil {
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
+			return
+		}
+		answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	})
+	r.Get("/api/health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"version": version})
+	})
+	r.HandleFunc("/api/health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusServiceUnavailable, map[string]string{})
+	})
+	// A place to point a webhook at while trying things out.
+	r.HandleFunc("/api/hello", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"name": "Jules Winnfield"})
+	})
+}
+
+func answer(w http.ResponseWriter, status int, body map[string]string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Version is set when a release is built.
+var Version = "dev"
+
+// Limits of the HTTP server. Bodies are limited where they are read.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 80 << 10 // long client ids and redirect URIs, and what Polis's image allows
+	stopTimeout       = 20 * time.Second
+)
+
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Serve Portico. Needs no configuration; every setting is an environment variable (PORTICO_…)."`
+	Demo    demoCommand    `cmd:"" help:"Serve Portico with a test identity provider and a sample application, and print one URL to open."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// Main is the whole program. A main of your own calls it with the drivers it adds.
+func Main(opts ...Option) {
+	var c commands
+	parser := kong.Must(&c, kong.Name("portico"), kong.UsageOnError(),
+		kong.Description("Enterprise single sign-on and directory sync for companies that sell software to companies."))
+	run, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	run.BindTo(ctx, (*context.Context)(nil))
+	if err := run.Run(opts); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "portico:", err)
+		os.Exit(1)
+	}
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	_, err := fmt.Println(Version)
+	return err
+}
+
+type serveCommand struct{}
+
+func (serveCommand) Run(ctx context.Context, opts []Option) error {
+	c, warnings, err := LoadConfig(os.Environ())
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	for _, w := range warnings {
+		logger.Warn("setting", "variable", w.Variable, "warning", w.Message)
+	}
+	// Listening comes first: a port that is taken must not leave keys behind.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s (PORTICO_LISTEN): %w", c.Listen, err)
+	}
+	a, err := New(ctx, c, append([]Option{WithLogger(logger)}, opts...)...)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	printFirstKey(os.Stdout, a.FirstAdminKey)
+	logger.Info("serving", "address", listener.Addr().String(), "public_url", c.PublicURL)
+	return serve(ctx, listener, a, logger)
+}
+
+// printFirstKey shows the admin key of a first start, which is kept nowhere.
+func printFirstKey(w io.Writer, key string) {
+	if key != "" {
+		fmt.Fprintf(w, "\n  Your admin key, shown only now:\n\n    %s\n\n  Use it as: Authorization: Bearer <key>\n\n", key)
+	}
+}
+
+// serve answers requests until ctx ends; then requests in flight finish, and then the store closes.
+func serve(ctx context.Context, listener net.Listener, a *App, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler: a.Handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		logger.Info("stopping")
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if shutdown := server.Shutdown(stop); shutdown != nil {
+		err = errors.Join(err, shutdown, server.Close())
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, a.Close(stop))
+}
