@@ -35,6 +35,9 @@ func (r Repo[T]) Get(ctx context.Context, id string) (T, error) {
 		return none, r.notFound()
 	}
 	d, err := r.Store.Get(ctx, r.Collection, id)
+	if errors.Is(err, store.ErrInvalid) { // no id of ours looks like that
+		return none, r.notFound()
+	}
 	if err != nil {
 		return none, r.Fault(err)
 	}
