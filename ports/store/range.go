@@ -32,17 +32,41 @@ func (c *collection) resolve(r Range) (out Range, empty bool, err error) {
 	if r.Limit == 0 {
 		r.Limit = MaxPage
 	}
-	if r.After != "" {
-		keys, _, err := ParseCursor(c.Name, x, r.After)
-		if err != nil {
-			return r, false, err
-		}
-		if !slices.Equal(keys[:len(r.Eq)], r.Eq) {
-			return r, false, fmt.Errorf("%w: a cursor of another range", ErrInvalid)
-		}
-	}
 	foldPrefix(&r)
+	if err := c.foldCursor(x, &r); err != nil {
+		return r, false, err
+	}
 	return r, r.To != "" && r.From >= r.To, nil
+}
+
+// foldCursor leaves only the stricter one of the cursor and the bound on the side where the range begins: engines
+// take one of two bounds of one side to seek, and the other would have them walk there.
+func (c *collection) foldCursor(x Index, r *Range) error {
+	if r.After == "" {
+		return nil
+	}
+	keys, id, err := ParseCursor(c.Name, x, r.After)
+	if err != nil {
+		return err
+	}
+	place := append(keys, id)
+	if !slices.Equal(place[:len(r.Eq)], r.Eq) {
+		return fmt.Errorf("%w: a cursor of another range", ErrInvalid)
+	}
+	next := place[len(r.Eq)]
+	switch {
+	case !r.Desc && next >= r.From:
+		if r.To != "" && next >= r.To { // behind the end; the bounds say that it is empty
+			r.From = r.To
+		} else {
+			r.From = ""
+		}
+	case r.Desc && (r.To == "" || next < r.To):
+		r.To = ""
+	default:
+		r.After = ""
+	}
+	return nil
 }
 
 // foldPrefix says a prefix as bounds, so that no backend knows prefixes.

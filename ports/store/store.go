@@ -102,7 +102,8 @@ type Backend interface {
 	// Get returns the live documents with these ids, in any order; a missing one is left out.
 	Get(ctx context.Context, now time.Time, collection string, ids []string) ([]Doc, error)
 	// Range returns the live documents of the range in the order of its index. The Store has set Limit and said
-	// Prefix by From and To (which may be a byte or two longer than a key for it). ParseCursor reads After.
+	// Prefix by From and To (which may be a byte or two longer than a key for it). ParseCursor reads After; where
+	// it is set, From is not set (with Desc, To).
 	Range(ctx context.Context, now time.Time, collection string, r Range) ([]Doc, error)
 	// Count counts the live documents of the range; Prefix, Desc, Offset, Limit and After are not set.
 	Count(ctx context.Context, now time.Time, collection string, r Range) (int64, error)

@@ -1,0 +1,138 @@
+package bunstore
+
+import (
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// shape is what decides the text of a range's statement.
+type shape struct {
+	index                              string
+	eq                                 uint8
+	from, to, after, desc, skip, count bool
+}
+
+func shapeOf(r store.Range, count bool) shape {
+	return shape{
+		index: r.Index, eq: uint8(len(r.Eq)),
+		from: r.From != "", to: r.To != "", after: r.After != "",
+		desc: r.Desc, skip: r.Offset > 0, count: count,
+	}
+}
+
+// ranged is the statement of a shape.
+func (t *table) ranged(sh shape) *statement {
+	if s, ok := t.ranges.Load(sh); ok {
+		return s.(*statement)
+	}
+	s, _ := t.ranges.LoadOrStore(sh, t.rangeText(sh).statement())
+	return s.(*statement)
+}
+
+func (t *table) rangeText(sh shape) *text {
+	s, name := t.backend.text(), bun.Name(t.Name)
+	switch {
+	case sh.count:
+		return t.where(s.add("SELECT COUNT(*) FROM ", name), sh)
+	case !sh.skip:
+		t.order(t.where(s.add("SELECT ", t.columns, " FROM ", name), sh), sh, name)
+		return s.add(" LIMIT ").bind(1)
+	}
+	// Rows that are skipped are skipped in the index alone; those of the page are fetched then.
+	page, id := bun.Name("page"), bun.Name("id")
+	s.add("SELECT ")
+	for i, c := range t.columns {
+		s.separate(i)
+		s.add(name, ".", bun.Name(c))
+	}
+	s.add(" FROM (SELECT ", id, " FROM ", name)
+	t.order(t.where(s, sh), sh, name)
+	s.add(" LIMIT ").bind(1).add(" OFFSET ").bind(1).add(") AS ", page, " JOIN ", name, " ON ", name, ".", id, " = ", page, ".", id)
+	t.order(s, sh, name)
+	return s
+}
+
+// rest are the columns of the index behind those that Eq fixes: what is left to order by.
+func (t *table) rest(sh shape) (fixed, rest []string) {
+	x, _ := t.Find(sh.index)
+	columns := make([]string, 0, len(x.Fields)+1)
+	for _, f := range x.Fields {
+		columns = append(columns, keyColumn(f))
+	}
+	columns = append(columns, "id")
+	return columns[:sh.eq], columns[sh.eq:]
+}
+
+func (t *table) where(s *text, sh shape) *text {
+	fixed, rest := t.rest(sh)
+	before := " WHERE "
+	for _, c := range fixed {
+		s.add(before, bun.Name(c), " = ").bind(1)
+		before = " AND "
+	}
+	if sh.from {
+		s.add(before, bun.Name(rest[0]), " >= ").bind(1)
+		before = " AND "
+	}
+	if sh.to {
+		s.add(before, bun.Name(rest[0]), " < ").bind(1)
+		before = " AND "
+	}
+	if sh.after {
+		than := " > "
+		if sh.desc {
+			than = " < "
+		}
+		if len(rest) == 1 {
+			s.add(before, bun.Name(rest[0]), than).bind(1)
+		} else {
+			s.add(before, "(", rest, ")", than, "(").bind(len(rest)).add(")")
+		}
+		before = " AND "
+	}
+	return t.alive(s, before)
+}
+
+func (t *table) order(s *text, sh shape, name bun.Name) {
+	_, rest := t.rest(sh)
+	s.add(" ORDER BY ")
+	for i, c := range rest {
+		s.separate(i)
+		s.add(name, ".", bun.Name(c))
+		if sh.desc {
+			s.add(" DESC")
+		}
+	}
+}
+
+// bounds are the values of where, with room for more.
+func (t *table) bounds(r store.Range, now time.Time, more int) ([]any, error) {
+	args := make([]any, 0, len(r.Eq)+2+store.MaxIndexFields+1+1+more)
+	for _, v := range r.Eq {
+		args = append(args, v)
+	}
+	if r.From != "" {
+		args = append(args, r.From)
+	}
+	if r.To != "" {
+		args = append(args, r.To)
+	}
+	if r.After != "" {
+		x, _ := t.Find(r.Index)
+		keys, id, err := store.ParseCursor(t.Name, x, r.After)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range keys[len(r.Eq):] {
+			args = append(args, k)
+		}
+		args = append(args, id)
+	}
+	if t.Expires {
+		args = append(args, now.UnixMilli())
+	}
+	return args, nil
+}

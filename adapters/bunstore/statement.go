@@ -1,0 +1,79 @@
+package bunstore
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"sync/atomic"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+)
+
+// statement is a text that is prepared on a pool at its first use.
+type statement struct {
+	text     string
+	prepared atomic.Pointer[sql.Stmt]
+}
+
+func (s *statement) prepare(ctx context.Context, db *sql.DB) error {
+	if s.prepared.Load() != nil {
+		return nil
+	}
+	p, err := db.PrepareContext(ctx, s.text)
+	if err != nil {
+		return err
+	}
+	if !s.prepared.CompareAndSwap(nil, p) { // another call was faster
+		_ = p.Close()
+	}
+	return nil
+}
+
+// text builds one statement and numbers its bound values.
+type text struct {
+	strings.Builder
+	gen         schema.QueryGen
+	placeholder func(int) string
+	bound       int
+}
+
+func (b *Backend) text() *text {
+	return &text{gen: b.read.QueryGen(), placeholder: b.dialect.Placeholder}
+}
+
+// add writes words and quoted names: those that are a name, not a string.
+func (t *text) add(parts ...any) *text {
+	for _, p := range parts {
+		switch p := p.(type) {
+		case string:
+			t.WriteString(p)
+		case bun.Name:
+			t.WriteString(t.gen.FormatQuery("?", p))
+		case []string:
+			for i, n := range p {
+				t.separate(i)
+				t.add(bun.Name(n))
+			}
+		}
+	}
+	return t
+}
+
+// bind writes n placeholders.
+func (t *text) bind(n int) *text {
+	for i := range n {
+		t.separate(i)
+		t.bound++
+		t.WriteString(t.placeholder(t.bound))
+	}
+	return t
+}
+
+func (t *text) separate(i int) {
+	if i > 0 {
+		t.WriteString(", ")
+	}
+}
+
+func (t *text) statement() *statement { return &statement{text: t.String()} }

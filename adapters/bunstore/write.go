@@ -1,0 +1,188 @@
+package bunstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+)
+
+// writer runs writing transactions.
+type writer interface {
+	// prepare makes a statement ready, before begin: a pool that is used up by transactions prepares nothing more.
+	prepare(ctx context.Context, s *statement) error
+	begin(ctx context.Context) (transaction, error)
+	close() error
+}
+
+// transaction is one writing transaction. It ends with commit or rollback.
+type transaction interface {
+	exec(s *statement, args []any) (rows int64, err error)
+	found(s *statement, args []any) (bool, error)
+	commit() error
+	rollback()
+}
+
+// pool is the writer of engines behind a network.
+type pool struct{ db *sql.DB }
+
+type poolTx struct {
+	*sql.Tx
+	ctx context.Context
+}
+
+func (p pool) prepare(ctx context.Context, s *statement) error { return s.prepare(ctx, p.db) }
+
+func (p pool) begin(ctx context.Context) (transaction, error) {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return poolTx{tx, ctx}, nil
+}
+
+func (p pool) close() error { return p.db.Close() }
+
+func (t poolTx) exec(s *statement, args []any) (int64, error) {
+	r, err := t.StmtContext(t.ctx, s.prepared.Load()).ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (t poolTx) found(s *statement, args []any) (bool, error) {
+	return scanFound(t.StmtContext(t.ctx, s.prepared.Load()).QueryRowContext(t.ctx, args...))
+}
+
+func (t poolTx) commit() error { return t.Commit() }
+func (t poolTx) rollback()     { _ = t.Rollback() }
+
+func scanFound(row *sql.Row) (bool, error) {
+	var one int
+	err := row.Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// serial is the writer of an embedded engine: one connection, with its statements, for one transaction at a time.
+// A sql.Tx would start a goroutine and look up each statement anew, which takes a quarter of a commit's processor
+// time (measured with SQLite).
+type serial struct {
+	db   *sql.DB
+	turn chan struct{} // whoever put its one token has the rest
+	conn *sql.Conn     // nil until the first transaction, and after a failure that leaves its state in doubt
+	own  map[string]*sql.Stmt
+}
+
+func newSerial(db *sql.DB) *serial { return &serial{db: db, turn: make(chan struct{}, 1)} }
+
+func (s *serial) prepare(context.Context, *statement) error { return nil }
+
+func (s *serial) begin(ctx context.Context) (transaction, error) {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	t := serialTx{s, context.WithoutCancel(ctx)}
+	if err := t.start(); err != nil {
+		s.drop()
+		<-s.turn
+		return nil, err
+	}
+	return t, nil
+}
+
+func (s *serial) close() error {
+	s.turn <- struct{}{} // a commit under way ends first
+	defer func() { <-s.turn }()
+	s.drop()
+	return s.db.Close()
+}
+
+// drop gives the connection up, and with it whatever transaction it may still have.
+func (s *serial) drop() {
+	for _, stmt := range s.own {
+		_ = stmt.Close()
+	}
+	if s.conn != nil {
+		_ = s.conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = s.conn.Close()
+	}
+	s.conn, s.own = nil, nil
+}
+
+type serialTx struct {
+	*serial
+	ctx context.Context
+}
+
+func (t serialTx) start() error {
+	if t.conn == nil {
+		conn, err := t.db.Conn(t.ctx)
+		if err != nil {
+			return err
+		}
+		t.conn, t.own = conn, map[string]*sql.Stmt{}
+	}
+	return t.run("BEGIN IMMEDIATE")
+}
+
+func (t serialTx) stmt(text string) (*sql.Stmt, error) {
+	if p := t.own[text]; p != nil {
+		return p, nil
+	}
+	p, err := t.conn.PrepareContext(t.ctx, text)
+	if err == nil {
+		t.own[text] = p
+	}
+	return p, err
+}
+
+func (t serialTx) run(text string) error {
+	p, err := t.stmt(text)
+	if err != nil {
+		return err
+	}
+	_, err = p.ExecContext(t.ctx)
+	return err
+}
+
+func (t serialTx) exec(s *statement, args []any) (int64, error) {
+	p, err := t.stmt(s.text)
+	if err != nil {
+		return 0, err
+	}
+	r, err := p.ExecContext(t.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (t serialTx) found(s *statement, args []any) (bool, error) {
+	p, err := t.stmt(s.text)
+	if err != nil {
+		return false, err
+	}
+	return scanFound(p.QueryRowContext(t.ctx, args...))
+}
+
+func (t serialTx) commit() error {
+	err := t.run("COMMIT")
+	if err != nil {
+		t.drop()
+	}
+	<-t.turn
+	return err
+}
+
+func (t serialTx) rollback() {
+	if t.run("ROLLBACK") != nil {
+		t.drop()
+	}
+	<-t.turn
+}
