@@ -163,7 +163,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
 		RS256: rs256, ES256: es256, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
-		ClientSecretVerifier: c.ClientSecretVerifier, PolisRedirectMatch: c.PolisRedirectMatch,
+		ClientSecretVerifier: string(c.ClientSecretVerifier), PolisRedirectMatch: c.PolisRedirectMatch,
 	})
 	return s, nil
 }

@@ -2,32 +2,36 @@ package app
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/portico-sso/portico/core/secret"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
-// Config is everything an operator sets. The zero value works: see withDefaults.
+// Config is everything an operator sets. The zero value works: see withDefaults. Printed or logged, it shows no secret.
 type Config struct {
 	Listen               string         // PORTICO_LISTEN: host:port
 	PublicURL            string         // PORTICO_PUBLIC_URL: what browsers and identity providers reach
 	DatabaseURL          string         // PORTICO_DATABASE_URL
 	SessionURL           string         // PORTICO_SESSION_URL: where logins, codes and tokens live; "" is the database
-	AdminKeys            []string       // PORTICO_ADMIN_KEYS: comma list
-	ClientSecretVerifier string         // PORTICO_CLIENT_SECRET_VERIFIER: shared secret of tenant=…&product=… clients
+	AdminKeys            secret.List    // PORTICO_ADMIN_KEYS: comma list
+	ClientSecretVerifier secret.Secret  // PORTICO_CLIENT_SECRET_VERIFIER: shared secret of tenant=…&product=… clients
 	EncryptionKeys       []seal.Key     // PORTICO_ENCRYPTION_KEYS: id:base64,…; the first one seals
 	SAMLEntityID         string         // PORTICO_SAML_ENTITY_ID
 	LogLevel             slog.Level     // PORTICO_LOG_LEVEL
 	TrustedProxies       []netip.Prefix // PORTICO_TRUSTED_PROXIES: comma list of addresses and networks
-	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true, or a comma list of networks
+	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true for privateNetworks, or a comma list
 	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
 }
 
@@ -35,6 +39,14 @@ type Config struct {
 type Warning struct{ Variable, Message string }
 
 const shortKey = 32 // characters of an admin key below which it is warned of
+
+// privateNetworks are those of RFC 1918, RFC 6598, RFC 4193 and loopback. Link-local addresses are not among them:
+// there clouds hand out a machine's credentials, so whoever needs one names it.
+var privateNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("::1/128"),
+}
 
 func (c Config) withDefaults() Config {
 	set := func(field *string, value string) {
@@ -51,11 +63,50 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// plain is a Config that has no methods.
+type plain Config
+
+// redacted leaves out what a secret type does not hide by itself: the passwords of URLs, and encryption keys.
+func (c Config) redacted() plain {
+	c.DatabaseURL, c.SessionURL = redactURL(c.DatabaseURL), redactURL(c.SessionURL)
+	keys := make([]seal.Key, len(c.EncryptionKeys))
+	for i, k := range c.EncryptionKeys {
+		keys[i].ID = k.ID
+	}
+	c.EncryptionKeys = keys
+	return plain(c)
+}
+
+// redactURL keeps what tells one database from another: a password stands before the host or among the parameters.
+func redactURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return secret.Redacted
+	}
+	u.User, u.RawQuery = nil, ""
+	return u.String()
+}
+
+// Format implements fmt.Formatter.
+func (c Config) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), c.redacted())
+}
+
+// LogValue implements slog.LogValuer.
+func (c Config) LogValue() slog.Value { return slog.AnyValue(c.redacted()) }
+
+// MarshalJSON implements json.Marshaler.
+func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.redacted()) }
+
 // ConfigError is every fault of a configuration at once.
 type ConfigError []Fault
 
 // Fault is one wrong value: which variable, what it holds (nothing of a secret), and what to do.
 type Fault struct{ Variable, Value, Cure string }
+
+func (e ConfigError) mentions(variable string) bool {
+	return slices.ContainsFunc(e, func(f Fault) bool { return f.Variable == variable })
+}
 
 func (e ConfigError) Error() string {
 	lines := make([]string, 0, len(e)+1)
@@ -97,7 +148,7 @@ var settings = []setting{
 	{"PORTICO_DATABASE_URL", true, func(c *Config, t string) error { return databaseURL(&c.DatabaseURL, t) }},
 	{"PORTICO_SESSION_URL", true, func(c *Config, t string) error { return databaseURL(&c.SessionURL, t) }},
 	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string) error { c.AdminKeys = list(t); return nil }},
-	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string) error { c.ClientSecretVerifier = t; return nil }},
+	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string) error { c.ClientSecretVerifier = secret.Secret(t); return nil }},
 	{"PORTICO_ENCRYPTION_KEYS", true, func(c *Config, t string) (err error) { c.EncryptionKeys, err = parseKeys(t); return err }},
 	{"PORTICO_SAML_ENTITY_ID", false, func(c *Config, t string) error {
 		if len(t) > 1024 || strings.ContainsAny(t, " \t\r\n") {
@@ -120,7 +171,7 @@ var settings = []setting{
 			return err
 		}
 		if on {
-			c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+			c.AllowPrivateNetworks = privateNetworks
 		}
 		return nil
 	}},
@@ -156,6 +207,9 @@ func LoadConfig(environ []string) (Config, []Warning, error) {
 			faults = append(faults, Fault{s.name, shown, err.Error()})
 		}
 	}
+	if scheme, _, _ := strings.Cut(c.withDefaults().DatabaseURL, ":"); !embedded(scheme) && len(c.EncryptionKeys) == 0 && !faults.mentions("PORTICO_ENCRYPTION_KEYS") {
+		faults = append(faults, Fault{"PORTICO_ENCRYPTION_KEYS", "", needKeys})
+	}
 	warnings := unknown(env)
 	for _, key := range c.AdminKeys {
 		if len(key) < shortKey {
@@ -169,35 +223,72 @@ func LoadConfig(environ []string) (Config, []Warning, error) {
 	return c.withDefaults(), warnings, nil
 }
 
-// read takes the variable or the content of the file that its _FILE form names, and forgets both names.
+// read takes the variable or the content of the file that its _FILE form names, and forgets both names. An empty one
+// is as good as unset: that is how compose files pass on what they lack.
 func (s setting) read(env map[string]string) (string, error) {
-	text, direct := env[s.name]
-	file, byFile := env[s.name+"_FILE"]
+	text, file := strings.TrimSpace(env[s.name]), env[s.name+"_FILE"]
 	delete(env, s.name)
 	delete(env, s.name+"_FILE")
 	switch {
-	case direct && byFile:
-		return "", errors.New("is given twice: unset it or " + s.name + "_FILE")
-	case byFile:
+	case text != "" && file != "":
+		return text, errors.New("is given twice: unset it or " + s.name + "_FILE")
+	case file != "":
 		content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 		if err != nil {
 			return "", fmt.Errorf("%s_FILE cannot be read: %w", s.name, err)
 		}
 		return strings.TrimRight(string(content), "\r\n"), nil
 	}
-	return strings.TrimSpace(text), nil
+	return text, nil
 }
 
 // unknown warns of variables that look like ours and are not: a misspelt one would silently do nothing.
 func unknown(env map[string]string) []Warning {
 	var warnings []Warning
-	for name := range env {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if strings.HasPrefix(name, "PORTICO_TEST_") {
 			continue
 		}
-		warnings = append(warnings, Warning{name, "is not a setting of this version and is ignored"})
+		message := "is not a setting of this version and is ignored"
+		if meant := nearest(name); meant != "" {
+			message += "; did you mean " + meant + "?"
+		}
+		warnings = append(warnings, Warning{name, message})
 	}
 	return warnings
+}
+
+// nearest is the setting whose name is at most three edits away, or "".
+func nearest(name string) string {
+	best, least := "", 4
+	for _, s := range settings {
+		for _, known := range []string{s.name, s.name + "_FILE"} {
+			if d := edits(name, known); d < least {
+				best, least = known, d
+			}
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance: how many characters to insert, delete or replace.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
 }
 
 func databaseURL(field *string, text string) error {
@@ -238,13 +329,22 @@ func parseKeys(text string) ([]seal.Key, error) {
 	var keys []seal.Key
 	for i, item := range list(text) {
 		keyID, encoded, ok := strings.Cut(item, ":")
-		secret, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || keyID == "" || err != nil || len(secret) != 32 {
-			return nil, fmt.Errorf("entry %d is not id:base64 of 32 bytes; make one with: echo \"k1:$(openssl rand -base64 32)\"", i+1)
+		content, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || keyID == "" || len(keyID) > 255 || err != nil || len(content) != 32 {
+			return nil, fmt.Errorf("entry %d is not id:base64 of 32 bytes; %s", i+1, makeKey)
 		}
-		k := seal.Key{ID: keyID}
-		copy(k.Secret[:], secret)
-		keys = append(keys, k)
+		if slices.ContainsFunc(keys, func(k seal.Key) bool { return k.ID == keyID }) {
+			return nil, fmt.Errorf("entry %d has the id of an earlier one: each key needs its own", i+1)
+		}
+		keys = append(keys, seal.Key{ID: keyID, Secret: [32]byte(content)})
 	}
 	return keys, nil
 }
+
+const (
+	makeKey  = `make one with: echo "k1:$(openssl rand -base64 32)"`
+	needKeys = "must be given for this database; " + makeKey
+)
+
+// embedded reports whether a database of this scheme comes with a key of its own.
+func embedded(scheme string) bool { return scheme == "sqlite" || scheme == "memory" }

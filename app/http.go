@@ -60,12 +60,12 @@ func mountPages(r chi.Router, p *pages.Pages) {
 }
 
 func mountOAuth(r chi.Router, h *apioauth.Handler) {
+	r.HandleFunc(oauth.PathAuthorize, h.MethodNotAllowed("GET, POST")) // first: it takes every verb not named after it
 	r.Get(oauth.PathAuthorize, h.Authorize)
 	r.Post(oauth.PathAuthorize, h.Authorize)
-	r.HandleFunc(oauth.PathAuthorize, h.MethodNotAllowed("GET, POST"))
 	for _, path := range []string{sso.ACSPath, sso.ACSPathAlias} {
-		r.Post(path, h.ConsumeSAML)
 		r.HandleFunc(path, h.MethodNotAllowed("POST"))
+		r.Post(path, h.ConsumeSAML)
 	}
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
 	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
@@ -106,11 +106,11 @@ func mountHealth(r chi.Router, version string, records Records, sessions Session
 		}
 		answer(w, http.StatusOK, map[string]string{"status": "ready"})
 	})
-	r.Get("/api/health", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"version": version})
-	})
 	r.HandleFunc("/api/health", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusServiceUnavailable, map[string]string{})
+	})
+	r.Get("/api/health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"version": version})
 	})
 	// A place to point a webhook at while trying things out.
 	r.HandleFunc("/api/hello", func(w http.ResponseWriter, _ *http.Request) {

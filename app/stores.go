@@ -90,36 +90,6 @@ func driverFor(scheme string, drivers []store.Driver) (store.Driver, error) {
 	return store.Driver{}, fmt.Errorf("%d storage drivers claim %q", len(found), scheme)
 }
 
-// newKeyring takes the configured keys. An embedded database has its own beside it, a memory one for its lifetime.
-func newKeyring(c Config) (*seal.Keyring, error) {
-	keys := c.EncryptionKeys
-	if len(keys) == 0 {
-		u, err := url.Parse(c.DatabaseURL)
-		if err != nil {
-			return nil, errors.New("PORTICO_DATABASE_URL is not a URL")
-		}
-		switch u.Scheme {
-		case "sqlite":
-			if keys, err = keyFile(sqlitePath(u) + ".key"); err != nil {
-				return nil, err
-			}
-		case "memory":
-			keys = []seal.Key{randomKey()}
-		default:
-			return nil, errors.New(`PORTICO_ENCRYPTION_KEYS must be given for this database; make one with: echo "k1:$(openssl rand -base64 32)"`)
-		}
-	}
-	return seal.NewKeyring(keys)
-}
-
-// sqlitePath is the file of sqlite:path and sqlite:///path.
-func sqlitePath(u *url.URL) string {
-	if u.Opaque != "" {
-		return u.Opaque
-	}
-	return u.Path
-}
-
 const (
 	sweepEvery = time.Minute
 	sweepBatch = 1000

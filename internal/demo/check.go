@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -36,7 +37,11 @@ func Check(ctx context.Context, issuer string) (profile []byte, err error) {
 	if done.url.Path != CallbackPath {
 		return nil, fmt.Errorf("return to the application: the browser ended at %s", done.url.Path)
 	}
-	return done.body, nil
+	var result Result
+	if err := json.Unmarshal(done.body, &result); err != nil {
+		return nil, fmt.Errorf("read the profile: %w", err)
+	}
+	return json.MarshalIndent(result.Profile, "", "  ")
 }
 
 type browser struct{ client *http.Client }
@@ -82,7 +87,7 @@ func (b *browser) submit(ctx context.Context, p loaded) (loaded, error) {
 }
 
 func (b *browser) do(r *http.Request) (loaded, error) {
-	r.Header.Set("Accept", "text/html, application/json")
+	r.Header.Set("Accept", "text/html, application/json") // the application shows programs its profile as JSON
 	response, err := b.client.Do(r)
 	if err != nil {
 		return loaded{}, err
