@@ -101,12 +101,18 @@ func (e *Element) AllText() string {
 		return s
 	}
 	var b strings.Builder
-	for d := range e.All() {
-		for _, c := range d.Children {
+	e.appendText(&b)
+	return b.String()
+}
+
+func (e *Element) appendText(b *strings.Builder) {
+	for i := range e.Children {
+		if c := &e.Children[i]; c.Element != nil {
+			c.Element.appendText(b)
+		} else {
 			b.WriteString(c.Text)
 		}
 	}
-	return b.String()
 }
 
 // Blank reports whether all character data directly inside e is white space.
