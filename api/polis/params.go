@@ -101,6 +101,9 @@ func (p params) has(names ...string) bool {
 	return false
 }
 
+// filled reports whether the field holds something.
+func (p params) filled(name string) bool { return p[name] != nil && p[name] != "" }
+
 // texts reads several fields that hold one text each; a missing one and null are "".
 func (p params) texts(into map[string]*string) error {
 	for name, target := range into {
@@ -179,11 +182,11 @@ func (p params) sortOrder() (*int64, error) {
 	var text string
 	switch v := p["sortOrder"].(type) {
 	case nil:
-		return nil, nil //nolint:nilnil // no order is a value
+		return nil, nil
 	case string:
 		text = strings.TrimSpace(v)
 		if v == "" {
-			return nil, nil //nolint:nilnil // no order is a value
+			return nil, nil
 		}
 	case json.Number:
 		text = v.String()

@@ -90,10 +90,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusUnauthorized, "Unauthorized")
 		return
 	}
-	if path == "/api/hello" { // §0.8: a sink for webhooks, for every method
-		writeJSON(w, answer{http.StatusOK, map[string]string{"name": "Jules Winnfield"}})
-		return
-	}
 	e, ok := h.endpoints[path]
 	if !ok {
 		writeError(w, http.StatusNotFound, "Not found.")

@@ -49,7 +49,7 @@ func (h *handler) update(ctx context.Context, p params, isSAML bool) (sso.Connec
 
 // authorized finds the connection that a body of PATCH names, once the body is well formed and knows its secret.
 func (h *handler) authorized(ctx context.Context, p params) (sso.Connection, error) {
-	if p.text("clientSecret") == "" || p.text("clientID") == "" && (!p.has("tenant") || p.text("product") == "") {
+	if !p.filled("clientSecret") || !p.filled("clientID") && (!p.filled("tenant") || !p.filled("product")) {
 		return sso.Connection{}, errCredentials
 	}
 	if utf8.RuneCountInString(p.text("description")) > maxDescription {
