@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,13 +82,13 @@ func TestKeyring(t *testing.T) {
 		file   string // made beside the database
 		fails  bool
 	}{
-		"given keys need no file":          {config: Config{DatabaseURL: "sqlite:a.db", EncryptionKeys: []seal.Key{given}}},
-		"given keys for a server":          {config: Config{DatabaseURL: "postgres://db/a", EncryptionKeys: []seal.Key{given}}},
-		"no keys for a server":             {config: Config{DatabaseURL: "postgres://db/a"}, fails: true},
-		"memory":                           {config: Config{DatabaseURL: "memory:"}},
-		"SQLite in memory":                 {config: Config{DatabaseURL: "sqlite::memory:"}},
-		"SQLite in a file":                 {config: Config{DatabaseURL: "sqlite:b.db"}, file: "b.db.key"},
-		"SQLite in a file with a odd name": {config: Config{DatabaseURL: "sqlite:c%3Fd.db"}, file: "c?d.db.key"},
+		"given keys need no file":           {config: Config{DatabaseURL: "sqlite:a.db", EncryptionKeys: []seal.Key{given}}},
+		"given keys for a server":           {config: Config{DatabaseURL: "postgres://db/a", EncryptionKeys: []seal.Key{given}}},
+		"no keys for a server":              {config: Config{DatabaseURL: "postgres://db/a"}, fails: true},
+		"memory":                            {config: Config{DatabaseURL: "memory:"}},
+		"SQLite in memory":                  {config: Config{DatabaseURL: "sqlite::memory:"}},
+		"SQLite in a file":                  {config: Config{DatabaseURL: "sqlite:b.db"}, file: "b.db.key"},
+		"SQLite in a file with an odd name": {config: Config{DatabaseURL: "sqlite:c%3Fd.db"}, file: "c?d.db.key"},
 	} {
 		keyring, err := newKeyring(c.config)
 		if (err != nil) != c.fails || (keyring == nil) != c.fails {
@@ -106,7 +107,7 @@ func TestKeyring(t *testing.T) {
 
 func write(t *testing.T, path, content string, mode os.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte(content), mode), os.Chmod(path, mode)); err != nil { // past the umask
 		t.Fatal(err)
 	}
 }
