@@ -3,6 +3,8 @@ package outbound
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"syscall"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -19,8 +23,10 @@ import (
 
 // Options configure a Client.
 type Options struct {
-	AllowPrivate []netip.Prefix // networks that may be reached although they are not public
+	AllowPrivate []netip.Prefix // networks that may be reached although they are not public, by plain http too
 	Timeout      time.Duration  // of a whole fetch; 0 is 8 s
+	RootCAs      *x509.CertPool // who may sign servers' certificates; nil is the system's
+	Resolver     *net.Resolver  // nil is the system's
 }
 
 const (
@@ -29,7 +35,8 @@ const (
 )
 
 // Client is an outbound.Fetcher. The address is judged when a connection is made, after the name was resolved, so
-// that a name cannot point somewhere else a moment later; each redirect is judged again.
+// that a name cannot point somewhere else a moment later; each redirect is judged again. Plain http is for allowed
+// networks alone: on the way to a public server anyone could exchange the document.
 type Client struct{ http *http.Client }
 
 var _ outbound.Fetcher = (*Client)(nil)
@@ -39,25 +46,57 @@ func New(o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
+	return &Client{http: &http.Client{
+		Timeout:       o.Timeout,
+		Transport:     byScheme{https: transport(o, guard(o.AllowPrivate)), http: transport(o, allowedOnly(o.AllowPrivate))},
+		CheckRedirect: checkRedirect,
+	}}
+}
+
+type byScheme struct{ https, http http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b byScheme) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme == "https" {
+		return b.https.RoundTrip(r)
+	}
+	return b.http.RoundTrip(r)
+}
+
+// control judges an address before it is dialled, as net.Dialer.Control.
+type control func(network, address string, _ syscall.RawConn) error
+
+func transport(o Options, c control) *http.Transport {
+	dialer := &net.Dialer{Timeout: o.Timeout, Control: c, Resolver: o.Resolver}
+	return &http.Transport{
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: o.Timeout, ResponseHeaderTimeout: o.Timeout,
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, ForceAttemptHTTP2: true,
+		// no Proxy: a proxy would dial for us, past the guard
+	}
+}
+
+// guard allows public addresses and the allowed networks.
+func guard(allowed []netip.Prefix) control {
 	var v4, v6 []netip.Prefix
-	for _, p := range o.AllowPrivate {
+	for _, p := range allowed {
 		if p.Addr().Is4() {
 			v4 = append(v4, p)
 		} else {
 			v6 = append(v6, p)
 		}
 	}
-	guard := ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
-	dialer := &net.Dialer{Timeout: o.Timeout, Control: guard.Safe}
-	return &Client{http: &http.Client{
-		Timeout: o.Timeout,
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: o.Timeout, ResponseHeaderTimeout: o.Timeout,
-			MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true, ForceAttemptHTTP2: true,
-			// no Proxy: a proxy would dial for us, past the guard
-		},
-		CheckRedirect: checkRedirect,
-	}}
+	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)).Safe
+}
+
+func allowedOnly(allowed []netip.Prefix) control {
+	return func(_, address string, _ syscall.RawConn) error {
+		target, err := netip.ParseAddrPort(address)
+		if err != nil || !slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(target.Addr()) }) {
+			return fmt.Errorf("%w: plain http to %s", outbound.ErrForbidden, address)
+		}
+		return nil
+	}
 }
 
 func checkRedirect(r *http.Request, via []*http.Request) error {
