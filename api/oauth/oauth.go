@@ -201,7 +201,9 @@ func (h *Handler) userinfoFault(w http.ResponseWriter, r *http.Request, err erro
 }
 
 // Discovery serves GET /.well-known/openid-configuration.
-func (h *Handler) Discovery(w http.ResponseWriter, _ *http.Request) { writePretty(w, h.OAuth.Discovery()) }
+func (h *Handler) Discovery(w http.ResponseWriter, _ *http.Request) {
+	writePretty(w, h.OAuth.Discovery())
+}
 
 // Keys serves GET /oauth/jwks.
 func (h *Handler) Keys(w http.ResponseWriter, _ *http.Request) { writePretty(w, h.OAuth.Keys()) }
