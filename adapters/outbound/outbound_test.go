@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,19 @@ import (
 )
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+// proxied tells that the proxy of the environment was reached. net/http reads that environment once for a process.
+var proxied atomic.Bool
+
+func TestMain(m *testing.M) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied.Store(true) }))
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		if err := os.Setenv(name, proxy.URL); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
 
 func serve(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
@@ -191,14 +205,9 @@ func TestFetchRedirects(t *testing.T) {
 }
 
 func TestFetchIgnoresProxies(t *testing.T) {
-	var reached atomic.Bool
-	proxy := serve(t, func(http.ResponseWriter, *http.Request) { reached.Store(true) })
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		t.Setenv(name, proxy)
-	}
 	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
-	if _, err := c.Fetch(t.Context(), "http://10.0.0.1/", 100); !errors.Is(err, port.ErrForbidden) || reached.Load() {
-		t.Errorf("got %v, want ErrForbidden; proxy reached: %t", err, reached.Load())
+	if _, err := c.Fetch(t.Context(), "http://10.0.0.1/", 100); !errors.Is(err, port.ErrForbidden) || proxied.Load() {
+		t.Errorf("got %v, want ErrForbidden; proxy reached: %t", err, proxied.Load())
 	}
 }
 
