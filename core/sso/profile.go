@@ -64,9 +64,12 @@ func (s *Service) profile(a federation.Assertion) (Profile, error) {
 		Raw:       make(map[string]any, len(values)),
 	}
 	for name, list := range values {
-		if len(list) == 1 {
+		switch len(list) {
+		case 0:
+			p.Raw[name] = []string{} // not null
+		case 1:
 			p.Raw[name] = list[0]
-		} else {
+		default:
 			p.Raw[name] = list
 		}
 	}

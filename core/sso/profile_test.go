@@ -1,0 +1,96 @@
+package sso
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/ports/federation"
+)
+
+func attribute(name string, values ...string) federation.Attribute {
+	return federation.Attribute{Name: name, Values: values}
+}
+
+func TestProfile(t *testing.T) {
+	s := &Service{Options: Options{Digest: func(s string) string { return "digest of " + s }}}
+	for _, c := range []struct {
+		name string
+		in   federation.Assertion
+		want Profile
+	}{
+		{"plain names win", federation.Assertion{
+			NameID: federation.NameID{Value: "n-1", Format: "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"},
+			Attributes: []federation.Attribute{attribute("id", "i-1"), attribute("email", "a@b.example"), attribute(claimEmail, "other@b.example"),
+				attribute("firstName", "A"), attribute("lastName", "B"), attribute("roles", "x"), attribute("groups", "g", "h")},
+		}, Profile{ID: "i-1", IDHash: "digest of i-1", Email: "a@b.example", FirstName: "A", LastName: "B", Roles: []string{"x"},
+			Groups: []string{"g", "h"}}},
+		{"claim URIs", federation.Assertion{
+			NameID: federation.NameID{Value: "a@b.example", Format: formatEmail},
+			Attributes: []federation.Attribute{attribute(claims+"givenname", "A"), attribute(claims+"surname", "B"),
+				attribute("http://schemas.microsoft.com/ws/2008/06/identity/claims/role", "x", "y"), attribute("http://schemas.xmlsoap.org/claims/Group", "g")},
+		}, Profile{ID: "a@b.example", IDHash: "digest of a@b.example", Email: "a@b.example", FirstName: "A", LastName: "B",
+			Roles: []string{"x", "y"}, Groups: []string{"g"}}},
+		{"LDAP names", federation.Assertion{
+			NameID: federation.NameID{Value: "n-1"},
+			Attributes: []federation.Attribute{attribute("urn:oid:0.9.2342.19200300.100.1.3", "a@b.example"),
+				attribute("urn:oid:2.5.4.42", "A"), attribute("urn:oid:2.5.4.4", "B")},
+		}, Profile{ID: "n-1", IDHash: "digest of n-1", Email: "a@b.example", FirstName: "A", LastName: "B"}},
+		{"an email alone", federation.Assertion{Attributes: []federation.Attribute{attribute("email", "a@b.example")}},
+			Profile{ID: emailID("a@b.example"), IDHash: "digest of " + emailID("a@b.example"), Email: "a@b.example"}},
+		{"an attribute does not stand in for the NameID", federation.Assertion{
+			NameID:     federation.NameID{Value: "n-1"},
+			Attributes: []federation.Attribute{attribute(claimNameID, "admin")},
+		}, Profile{ID: "n-1", IDHash: "digest of n-1"}},
+	} {
+		got, err := s.profile(c.in)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if len(got.Raw) == 0 {
+			t.Errorf("%s: raw is empty", c.name)
+		}
+		got.Raw = nil
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	if _, err := s.profile(federation.Assertion{Attributes: []federation.Attribute{attribute("x", "y")}}); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("nobody: got %v", err)
+	}
+}
+
+func TestRawHoldsTextsAndLists(t *testing.T) {
+	s := &Service{Options: Options{Digest: func(s string) string { return s }}}
+	p, err := s.profile(federation.Assertion{NameID: federation.NameID{Value: "n", Format: formatEmail},
+		Attributes: []federation.Attribute{attribute("one", "1"), attribute("two", "1", "2"), attribute("split", "1"), attribute("split", "2"), attribute("none")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"one": "1", "two": []string{"1", "2"}, "split": []string{"1", "2"}, "none": []string{}, claimNameID: "n", claimEmail: "n"}
+	if !reflect.DeepEqual(p.Raw, want) {
+		t.Errorf("got %#v", p.Raw)
+	}
+}
+
+func TestTransientNameIDLinksNobody(t *testing.T) {
+	a := federation.Assertion{NameID: federation.NameID{Value: "t-1", Format: formatTransient}}
+	if _, err := subject(Profile{ID: "t-1"}, a); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("linked by a transient NameID: %v", err)
+	}
+	if got, err := subject(Profile{ID: "t-1", Email: "a@b.example"}, a); err != nil || got != emailID("a@b.example") {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if got, err := subject(Profile{ID: "i-1"}, a); err != nil || got != "i-1" {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestFriendlyProvider(t *testing.T) {
+	for host, want := range map[string]string{"dev-1.okta.com": "Okta", "sts.windows.net": "Entra ID", "idp.example": ""} {
+		if got := FriendlyProvider(host); got != want {
+			t.Errorf("%s: got %q, want %q", host, got, want)
+		}
+	}
+}
