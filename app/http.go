@@ -54,6 +54,9 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 func mountPages(r chi.Router, p *pages.Pages) {
 	r.Get("/", p.Home)
 	r.Get("/error", p.ErrorPage)
+	r.HandleFunc("/api/error", func(w http.ResponseWriter, _ *http.Request) { // first, as in mountOAuth
+		answer(w, http.StatusServiceUnavailable, map[string]string{})
+	})
 	r.Get("/api/error", p.ErrorJSON)
 	r.Get(oauth.PathChooser, p.IdPSelect)
 	r.Handle("/assets/*", http.StripPrefix("/assets", pages.Assets()))

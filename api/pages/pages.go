@@ -117,6 +117,9 @@ const errorCookie = "polis_error"
 func (p *Pages) Error(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	status := Status(f.Kind)
+	if f.Code == "method_not_allowed" {
+		status = http.StatusMethodNotAllowed
+	}
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
