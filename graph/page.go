@@ -60,7 +60,7 @@ func (p *page[N]) Nodes() []N {
 // TotalCount counts the whole listing.
 func (p *page[N]) TotalCount(ctx context.Context) (int32, error) {
 	n, err := p.count(ctx)
-	return int32(min(n, math.MaxInt32)), err //nolint:gosec // bounded
+	return int32(min(n, math.MaxInt32)), err // bounded
 }
 
 // newPage reads a page by list and dresses each item as its node.

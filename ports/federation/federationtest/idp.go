@@ -130,6 +130,6 @@ func (p *IdP) Metadata() []byte {
 // newID returns a fresh xs:ID.
 func newID() string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // it never fails (crypto/rand)
+	rand.Read(b) // it never fails, see crypto/rand
 	return "_" + hex.EncodeToString(b)
 }
