@@ -84,27 +84,27 @@ type signature struct {
 	digest []byte
 }
 
-// readSignature reads the signature of e, nil where e has none. Its one legal place is after the Issuer, which must
-// come first where there is one (SAML Core §2.3.3, §3.2.2), and it must sign e and nothing else (§5.4).
+// readSignature reads the signature of e, nil where e has none. Its one legal place is right after the Issuer, or first
+// where there is none (SAML Core §2.3.3, §3.2.2), and it must sign e and nothing else (§5.4).
 func readSignature(e *xmltree.Element) (*signature, error) {
-	var found *xmltree.Element
-	place, legal := 0, 0
+	var found, before, issuer, previous *xmltree.Element
 	for c := range e.Elements() {
 		switch {
-		case c.Is(nsAssertion, "Issuer") && place == 0:
-			legal = 1
+		case c.Is(nsAssertion, "Issuer"):
+			issuer = c
 		case c.Is(nsSignature, "Signature"):
 			if found != nil {
 				return nil, refuse(federation.CodeWrapping, "more than one Signature in "+e.Local)
 			}
-			if found = c; place != legal {
-				return nil, refuse(federation.CodeWrapping, "a Signature that does not follow the Issuer of "+e.Local)
-			}
+			found, before = c, previous
 		}
-		place++
+		previous = c
 	}
 	if found == nil {
 		return nil, nil
+	}
+	if before != issuer {
+		return nil, refuse(federation.CodeWrapping, "a Signature that does not follow the Issuer of "+e.Local)
 	}
 	s := &signature{element: found, signed: e}
 	return s, s.read()
