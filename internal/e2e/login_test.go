@@ -202,3 +202,25 @@ func TestSecretsAreNotLogged(t *testing.T) {
 		}
 	}
 }
+
+func TestPKCEAloneIsProof(t *testing.T) {
+	p := start(t, nil)
+	idp := newIdP(t, "https://idp.example/one")
+	p.connect(idp, nil)
+	pkce := url.Values{"client_id": {"dummy"}, "tenant": {testTenant}, "product": {testProduct},
+		"code_challenge": {challenge()}, "code_challenge_method": {"S256"}}
+	// What NextAuth's BoxyHQ provider sends: a client id and secret that mean nothing, and a verifier.
+	dummy := url.Values{"client_id": {"dummy"}, "client_secret": {"dummy"}, "code_verifier": {verifier}}
+	if a := p.redeem(p.code(idp, polisClient(pkce)), dummy); a.StatusCode != http.StatusOK {
+		t.Errorf("right verifier: %s %s", a.Status, a.body)
+	}
+	code := p.code(idp, polisClient(pkce))
+	dummy["code_verifier"] = []string{verifier + "x"}
+	if a := p.redeem(code, dummy); a.StatusCode != http.StatusBadRequest || a.json(t)["error"] != "invalid_grant" {
+		t.Errorf("wrong verifier: %s %s", a.Status, a.body)
+	}
+	dummy["code_verifier"] = []string{verifier}
+	if a := p.redeem(code, dummy); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("the wrong verifier did not burn the code: %s", a.Status)
+	}
+}
