@@ -22,16 +22,18 @@ type connectionNode struct {
 	c sso.Connection
 }
 
-func (n *connectionNode) ID() graphql.ID              { return graphql.ID(n.c.ID) }
-func (n *connectionNode) ClientID() string            { return n.c.ClientID }
-func (n *connectionNode) Name() string                { return n.c.Name }
-func (n *connectionNode) Label() string               { return n.c.Label }
-func (n *connectionNode) Description() string         { return n.c.Description }
-func (n *connectionNode) Title() string               { return n.c.Title() }
-func (n *connectionNode) Active() bool                { return n.c.Active() }
-func (n *connectionNode) Provider() string            { return n.c.Provider() }
-func (n *connectionNode) EntityID() string            { return n.c.IdentityProvider.EntityID }
-func (n *connectionNode) WantsSignedRequests() bool   { return n.c.IdentityProvider.WantAuthnRequestsSigned }
+func (n *connectionNode) ID() graphql.ID      { return graphql.ID(n.c.ID) }
+func (n *connectionNode) ClientID() string    { return n.c.ClientID }
+func (n *connectionNode) Name() string        { return n.c.Name }
+func (n *connectionNode) Label() string       { return n.c.Label }
+func (n *connectionNode) Description() string { return n.c.Description }
+func (n *connectionNode) Title() string       { return n.c.Title() }
+func (n *connectionNode) Active() bool        { return n.c.Active() }
+func (n *connectionNode) Provider() string    { return n.c.Provider() }
+func (n *connectionNode) EntityID() string    { return n.c.IdentityProvider.EntityID }
+func (n *connectionNode) WantsSignedRequests() bool {
+	return n.c.IdentityProvider.WantAuthnRequestsSigned
+}
 func (n *connectionNode) MetadataURL() *string        { return optional(n.c.MetadataURL) }
 func (n *connectionNode) NameIDFormat() *string       { return optional(n.c.NameIDFormat) }
 func (n *connectionNode) ForceAuthn() bool            { return n.c.ForceAuthn }
