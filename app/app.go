@@ -4,6 +4,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,7 @@ import (
 	"github.com/portico-sso/portico/ports/federation"
 	portout "github.com/portico-sso/portico/ports/outbound"
 	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 // App is a running Portico without a listener: an http.Handler to mount, and a Close.
@@ -174,7 +176,18 @@ func newFetcher(c Config) portout.Fetcher {
 	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks})
 }
 
-// startFault names what could not be read or made. A key that does not open has a cure of its own.
+// startFault names what could not be read or made. It is the first that is read of the database, so a wrong encryption
+// key shows here, with its cure.
 func startFault(what string, err error) error {
-	return &startError{fmt.Errorf("%s cannot be read: %w", what, err)}
+	var missing *seal.MissingKeyError
+	var wrong *seal.OpenError
+	switch {
+	case errors.As(err, &missing):
+		err = fmt.Errorf("the database is sealed with encryption key %q, which is not given: add it to PORTICO_ENCRYPTION_KEYS, or put back the key file beside the database", missing.ID)
+	case errors.As(err, &wrong):
+		err = fmt.Errorf("the encryption key %q is not the one that sealed the database: give the right one by PORTICO_ENCRYPTION_KEYS, or put back the key file beside the database", wrong.ID)
+	default:
+		err = fmt.Errorf("%s cannot be read or made: %w", what, err)
+	}
+	return &startError{err}
 }

@@ -55,7 +55,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Listen, ":5225")
-	set(&c.PublicURL, "http://localhost:5225")
+	set(&c.PublicURL, "http://localhost:"+c.Listen[strings.LastIndexByte(c.Listen, ':')+1:])
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	set(&c.DatabaseURL, "sqlite:portico.db")
 	set(&c.SessionURL, c.DatabaseURL)

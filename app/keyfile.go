@@ -57,7 +57,11 @@ func keysBeside(database string) ([]seal.Key, error) {
 	if missing == nil && info.Size() > 0 {
 		return nil, fmt.Errorf("the database %s is there and its encryption key %s is not: put the file back, or give the key by PORTICO_ENCRYPTION_KEYS", database, path)
 	}
-	if err := writeNew(path, encodeKey(newKey())); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = writeNew(path, encodeKey(newKey()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the folder %s of the database is not there: make it, or name another by PORTICO_DATABASE_URL", filepath.Dir(path))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("the encryption key cannot be kept: %w", err)
 	}
 	return readKeyFile(path) // ours, or that of a process that started at the same moment

@@ -43,6 +43,7 @@ func Main(opts ...Option) {
 	parser.FatalIfErrorf(err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	run.BindTo(ctx, (*context.Context)(nil))
 	if err := run.Run(opts); err != nil {
 		stop()
