@@ -105,7 +105,7 @@ func (h *Handler) requestErrors(ctx context.Context, requestID string, err error
 	return out
 }
 
-// maxErrors is how many errors of a document are told at once.
+// maxErrors is how many errors are told at once.
 const maxErrors = 20
 
 func isFault(err error) bool {
@@ -115,8 +115,8 @@ func isFault(err error) bool {
 
 // fieldErrors are the response's errors where fields could not be resolved.
 func (h *Handler) fieldErrors(ctx context.Context, requestID string, list []*graphqlerrors.QueryError) []responseError {
-	out := make([]responseError, 0, len(list))
-	for _, e := range list {
+	out := make([]responseError, 0, min(len(list), maxErrors))
+	for _, e := range list[:min(len(list), maxErrors)] {
 		shown := h.shown(ctx, requestID, causeOf(ctx, e))
 		if len(e.Path) > 0 {
 			shown.Path = e.Path
@@ -126,8 +126,8 @@ func (h *Handler) fieldErrors(ctx context.Context, requestID string, list []*gra
 	return out
 }
 
-// causeOf is what stands behind an error of the engine: a resolver's, a panic's, the end of the request's time, or an
-// argument that passed validation and still fits nowhere, such as a number beyond 32 bits.
+// causeOf is what stands behind an error of the engine: a resolver's, a panic's, the end of the request's time, a rule of
+// its own validation, or an argument that passed validation and still fits nowhere, such as a number beyond 32 bits.
 func causeOf(ctx context.Context, e *graphqlerrors.QueryError) error {
 	switch {
 	case e.ResolverError != nil:
@@ -136,11 +136,18 @@ func causeOf(ctx context.Context, e *graphqlerrors.QueryError) error {
 		return e.Err
 	case ctx.Err() != nil:
 		return fault.Wrap(ctx.Err(), fault.Unavailable, "timeout", "The request took too long and was ended.")
+	case e.Rule == overlapRule:
+		return fault.Wrap(e, fault.TooLarge, "too_many_repeats", "The document names the same fields over and over. Name each once.")
+	case e.Rule != "":
+		return fault.Wrap(e, fault.Invalid, "invalid_document", e.Message)
 	case len(e.Path) == 0:
 		return fault.Wrap(e, fault.Invalid, "invalid_argument", "An argument or a variable does not fit its type.")
 	}
 	return e
 }
+
+// overlapRule is the engine's name for having compared too many pairs of fields of one name (maxOverlaps).
+const overlapRule = "OverlapValidationLimitExceeded"
 
 // shown is an error as the caller sees it. What is ours to put right is logged, and shows a fixed text.
 func (h *Handler) shown(ctx context.Context, requestID string, err error) responseError {

@@ -1,9 +1,11 @@
 package graph
 
 import (
+	"bytes"
 	"embed"
-	"io/fs"
 	"net/http"
+	"strings"
+	"time"
 )
 
 //go:embed explorer
@@ -15,23 +17,31 @@ const assetsPath = Path + "/assets/"
 const explorerPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-// explorer serves the page in which a person writes queries, and its script and style. It needs no other server.
-func explorer() http.Handler {
-	files, err := fs.Sub(explorerFiles, "explorer")
-	if err != nil {
-		panic("graph: the explorer is not embedded: " + err.Error()) // a name of our own
+// serveExplorer serves the page in which a person writes queries.
+func serveExplorer(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", explorerPolicy)
+	w.Header().Add("Vary", "Accept")
+	serveFile(w, r, "index.html")
+}
+
+// serveAsset serves the page's script and style. They are embedded: the page needs no other server.
+func serveAsset(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "Method not allowed.", http.StatusMethodNotAllowed)
+		return
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := "index.html"
-		if len(r.URL.Path) > len(assetsPath) {
-			name = r.URL.Path[len(assetsPath):]
-		}
-		h := w.Header()
-		h.Set("Content-Security-Policy", explorerPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		h.Add("Vary", "Accept")
-		http.ServeFileFS(w, r, files, name)
-	})
+	serveFile(w, r, strings.TrimPrefix(r.URL.Path, assetsPath))
+}
+
+func serveFile(w http.ResponseWriter, r *http.Request, name string) {
+	content, err := explorerFiles.ReadFile("explorer/" + name)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Cache-Control", "no-cache") // a new release brings a new page
+	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 }

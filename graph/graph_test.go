@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,7 +65,8 @@ func newWorld(t *testing.T) *world {
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	ring, err := seal.NewKeyring([]seal.Key{{ID: "k1", Secret: [32]byte{1}}})
 	must(t, err)
-	clock := func() time.Time { w.now = w.now.Add(time.Millisecond); return w.now }
+	var ticks atomic.Int64 // each reading is later than the one before, so ids have an order
+	clock := func() time.Time { return w.now.Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
 	records, err := store.New(w.backend, schema, store.Options{Now: clock, Sealer: ring})
 	must(t, err)
 	ids := id.Source{Now: clock, Rand: rand.Reader}

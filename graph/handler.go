@@ -45,12 +45,11 @@ type Services struct {
 
 // Handler answers POST at Path for holders of an admin key, and shows browsers a page to write queries in.
 type Handler struct {
-	admin    *admin.Service
-	logger   *slog.Logger
-	schema   *ast.Schema
-	pages    map[string]bool
-	engine   *graphql.Schema
-	explorer http.Handler
+	admin  *admin.Service
+	logger *slog.Logger
+	schema *ast.Schema
+	pages  map[string]bool
+	engine *graphql.Schema
 }
 
 // requestTime bounds one request. The longest that a mutation waits for is an identity provider's metadata.
@@ -62,29 +61,32 @@ func New(s Services) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{admin: s.Admin, logger: s.Logger, explorer: explorer()}
+	h := &Handler{admin: s.Admin, logger: s.Logger}
 	if h.schema, h.pages, err = loadSchema(text); err != nil {
 		return nil, err
 	}
-	h.engine, err = graphql.ParseSchema(text, &resolver{Services: s}, graphql.UseStringDescriptions(), graphql.UseFieldResolvers(),
-		graphql.DisableFieldSelections(), graphql.PanicHandler(panics{}), graphql.Logger(h))
-	if err != nil {
+	if h.engine, err = graphql.ParseSchema(text, &resolver{Services: s}, h.options()...); err != nil {
 		return nil, fmt.Errorf("graph: bind the schema: %w", err)
 	}
 	return h, nil
+}
+
+func (h *Handler) options() []graphql.SchemaOpt {
+	return []graphql.SchemaOpt{graphql.UseStringDescriptions(), graphql.UseFieldResolvers(), graphql.DisableFieldSelections(),
+		graphql.OverlapValidationLimit(maxOverlaps), graphql.PanicHandler(panics{}), graphql.Logger(h)}
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, assetsPath):
-		h.explorer.ServeHTTP(w, r)
+		serveAsset(w, r)
 	case r.URL.Path != Path:
 		http.NotFound(w, r)
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && acceptsHTML(r):
-		h.explorer.ServeHTTP(w, r)
+		serveExplorer(w, r)
 	default:
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		h.refuse(w, r, http.StatusMethodNotAllowed, fault.New(fault.Invalid, "method_not_allowed",
@@ -178,11 +180,23 @@ func (h *Handler) prepare(q *request) (map[string]any, error) {
 	}
 	q.OperationName = op.Name
 	variables, err := validator.VariableValues(h.schema, op, given)
-	var list *gqlerror.Error
-	if err != nil && !errors.As(err, &list) {
-		return nil, fault.Wrap(err, fault.Invalid, "invalid_argument", "A variable does not fit its type.")
+	return variables, variableFault(err)
+}
+
+// variableFault says which variable is wrong, and where in it. The validator names types of Go where one does not fit.
+func variableFault(err error) error {
+	if err == nil {
+		return nil
 	}
-	return variables, err
+	place, reason := "A variable", "does not fit its type"
+	var at *gqlerror.Error
+	if errors.As(err, &at) && len(at.Path) > 1 {
+		place = "The variable $" + at.Path[1:].String()
+		if at.Message == "unknown field" || at.Message == "must be defined" || at.Message == "cannot be null" {
+			reason = at.Message
+		}
+	}
+	return fault.Wrap(err, fault.Invalid, "invalid_variable", place+": "+reason+".")
 }
 
 func (h *Handler) execute(ctx context.Context, w http.ResponseWriter, r *http.Request, q request, variables map[string]any) {

@@ -18,12 +18,13 @@ import (
 // some hostile documents aim at.
 const (
 	maxBody          = 1 << 20 // bytes of the request
-	maxTokens        = 5000    // lexical tokens of the document
+	maxTokens        = 2500    // lexical tokens of the document
 	maxDepth         = 12      // fields inside each other
 	maxSchemaDepth   = 20      // the same below __schema and __type: type references are chains
 	maxCost          = 5000    // fields of the answer, lists counted as long as they may get
 	maxAliases       = 30
 	maxDirectives    = 30
+	maxOverlaps      = 5000 // pairs of fields of one name, which validation compares with each other
 	maxVariables     = 50
 	maxVariableDepth = 10
 
