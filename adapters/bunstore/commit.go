@@ -150,8 +150,7 @@ func (c *commit) freeFor(t *table, op store.Op) error {
 		}
 	}
 	if op.Kind == store.OpUpdate && t.release != nil {
-		_, err := c.exec(t, t.release, t.guard(nil, op.Doc, c.now))
-		return err
+		return c.guarded(t, t.release, t.guard(nil, op.Doc, c.now))
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ func (b *Backend) Commit(ctx context.Context, now time.Time, ops []store.Op) err
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
-	b.data.mu.Lock()
-	defer b.data.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, op := range ops {
 		t, err := b.table(op.Collection)
 		if err != nil {
@@ -59,7 +59,7 @@ func (b *Backend) unique(ops []store.Op, now time.Time) error {
 		if op.Kind != store.OpInsert && op.Kind != store.OpUpdate {
 			continue
 		}
-		t := b.data.tables[op.Collection]
+		t := b.tables[op.Collection]
 		for _, x := range t.collection.Indexes {
 			key, held := x.Key(op.Doc.Keys)
 			if !x.Unique || !held {
@@ -82,12 +82,12 @@ func (b *Backend) unique(ops []store.Op, now time.Time) error {
 func (b *Backend) apply(ops []store.Op) {
 	for _, op := range ops {
 		if op.Kind != store.OpCheck {
-			b.data.tables[op.Collection].remove(op.Doc.ID)
+			b.tables[op.Collection].remove(op.Doc.ID)
 		}
 	}
 	for _, op := range ops {
 		if op.Kind == store.OpInsert || op.Kind == store.OpUpdate {
-			t, d := b.data.tables[op.Collection], clone(op.Doc)
+			t, d := b.tables[op.Collection], clone(op.Doc)
 			t.evict(d)
 			d.Version++ // an insert comes with 0
 			t.put(d)

@@ -25,27 +25,33 @@ var Driver = store.Driver{
 
 // Backend implements store.Backend.
 type Backend struct {
-	data   *data
 	closed atomic.Bool
-}
-
-// data is what every Backend reopened from one another shares.
-type data struct {
 	mu     sync.RWMutex
 	tables map[string]*table
 }
 
 // New makes an empty backend for a valid schema.
 func New(s store.Schema) *Backend {
-	d := &data{tables: map[string]*table{}}
+	b := &Backend{tables: map[string]*table{}}
 	for _, c := range s {
-		d.tables[c.Name] = newTable(c)
+		b.tables[c.Name] = newTable(c)
 	}
-	return &Backend{data: d}
+	return b
 }
 
-// Reopen returns another backend over the same documents, as a second instance or a restarted program has it.
-func (b *Backend) Reopen() *Backend { return &Backend{data: b.data} }
+// Reopen makes a backend with the documents that a closed one had, as a restarted program has them; the schema may
+// have grown.
+func (b *Backend) Reopen(s store.Schema) *Backend {
+	n := New(s)
+	for name, t := range n.tables {
+		if old := b.tables[name]; old != nil {
+			for _, d := range old.docs {
+				t.put(d)
+			}
+		}
+	}
+	return n
+}
 
 func (b *Backend) usable(ctx context.Context) error {
 	if b.closed.Load() {
@@ -55,7 +61,7 @@ func (b *Backend) usable(ctx context.Context) error {
 }
 
 func (b *Backend) table(name string) (*table, error) {
-	t, ok := b.data.tables[name]
+	t, ok := b.tables[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: no collection %q", store.ErrInvalid, name)
 	}
@@ -71,8 +77,8 @@ func (b *Backend) read(ctx context.Context, collection string, fn func(*table) e
 	if err != nil {
 		return err
 	}
-	b.data.mu.RLock()
-	defer b.data.mu.RUnlock()
+	b.mu.RLock()
+	defer b.mu.RUnlock()
 	return fn(t)
 }
 
@@ -142,8 +148,8 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	if err != nil {
 		return 0, err
 	}
-	b.data.mu.Lock()
-	defer b.data.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	n := 0
 	for id, d := range t.docs {
 		if n == limit {
