@@ -3,7 +3,6 @@ package polis
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -23,7 +22,7 @@ func TestEveryKindHasAStatus(t *testing.T) {
 			}
 			err := fmt.Errorf("wrapped: %w", fault.Wrap(errors.New("the hidden cause"), kind, "code", "the message"))
 			for name, e := range map[string]endpoint{"json": {write: writeError}, "plain": {write: writePlainError}} {
-				h := &handler{Services: Services{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}}
+				h := &handler{Services: Services{Logger: slog.New(slog.DiscardHandler)}}
 				w := httptest.NewRecorder()
 				h.fail(w, httptest.NewRequest("GET", "/api/v1/sso", nil), e, err)
 				body := w.Body.String()

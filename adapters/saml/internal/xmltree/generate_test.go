@@ -23,11 +23,11 @@ type generator struct {
 var (
 	generatedPrefixes = []string{"", "a", "b", "c", "B"}
 	// No ampersand: libxml2 writes one in a namespace name as &#38;.
-	generatedURIs     = []string{"urn:1", "urn:2", "urn:3", "http://example.com/?a=1"}
-	generatedTexts    = []string{"x", " ", "\n\t", "&amp;", "&lt;&gt;", "<![CDATA[<&>]]>", "é", "\U0001F600", "&#13;", "\"'", "a]]b"}
-	roughTexts        = []string{"\r", "\r\n", "1\r\n2\r3"}
-	generatedValues   = []string{"", "x", "&quot;", "'", "&#9;&#10;&#13;", "&amp;&lt;>", "é", " a  b "}
-	roughValues       = []string{"\t", "1\n2", "1\r\n2\r3"}
+	generatedURIs   = []string{"urn:1", "urn:2", "urn:3", "http://example.com/?a=1"}
+	generatedTexts  = []string{"x", " ", "\n\t", "&amp;", "&lt;&gt;", "<![CDATA[<&>]]>", "é", "\U0001F600", "&#13;", "\"'", "a]]b"}
+	roughTexts      = []string{"\r", "\r\n", "1\r\n2\r3"}
+	generatedValues = []string{"", "x", "&quot;", "'", "&#9;&#10;&#13;", "&amp;&lt;>", "é", " a  b "}
+	roughValues     = []string{"\t", "1\n2", "1\r\n2\r3"}
 )
 
 func (g *generator) document() string {
