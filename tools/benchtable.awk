@@ -13,6 +13,7 @@
 		if ($(i + 1) == "ns/op") time = duration($i)
 		else if ($(i + 1) == "B/op") bytes = $i
 		else if ($(i + 1) == "allocs/op") allocs = $i
+		else if (sub(/-ns\/op$/, "", $(i + 1))) more = more (more == "" ? "" : ", ") $(i + 1) " " duration($i)
 		else more = more (more == "" ? "" : ", ") $i " " $(i + 1)
 	}
 	rows[++n] = sprintf("| %s | %s | %s | %s | %s |", name, time, bytes, allocs, more)
