@@ -45,10 +45,11 @@ type Options struct {
 // Service is the authorization server.
 type Service struct {
 	Options
-	applications record.Repo[Application]
-	codes        record.Repo[code]
-	tokens       record.Repo[accessToken]
-	cached       *cache.Cache[Application]
+	applications  record.Repo[Application]
+	codes         record.Repo[code]
+	tokens        record.Repo[accessToken]
+	cached        *cache.Cache[Application]
+	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
 }
 
 const (
@@ -71,7 +72,7 @@ func SessionCollections() store.Schema {
 
 // NewService makes the service.
 func NewService(o Options) *Service {
-	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now),
+	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now), organizations: cache.New[string](o.IDs.Now),
 		applications: record.Repo[Application]{
 			Store: o.Records, Collection: applications, Noun: "application",
 			Head: func(a Application) store.Doc {

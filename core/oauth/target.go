@@ -167,6 +167,12 @@ func (s *Service) hintedConnection(ctx context.Context, app Application, hint st
 }
 
 func (s *Service) organizationOf(ctx context.Context, app Application, name string) (string, error) {
+	return s.organizations.Get(app.ProjectID+" "+name, func() (string, error) {
+		return s.findOrganization(ctx, app, name)
+	})
+}
+
+func (s *Service) findOrganization(ctx context.Context, app Application, name string) (string, error) {
 	if name == "" {
 		page, err := s.Organizations.List(ctx, app.ProjectID, 1, "")
 		if err != nil {

@@ -79,6 +79,7 @@ const (
 
 	byClient       = "by_client"
 	byOrganization = "by_organization"
+	byTenant       = "by_tenant"
 	byProject      = "by_project"
 	byEntity       = "by_entity"
 )
@@ -88,6 +89,7 @@ func Collections() store.Schema {
 	return store.Schema{{Name: connections, Sealed: true, Indexes: []store.Index{
 		{Name: byClient, Fields: []string{"client"}, Unique: true},
 		{Name: byOrganization, Fields: []string{"organization"}},
+		{Name: byTenant, Fields: []string{"product", "tenant"}},
 		{Name: byProject, Fields: []string{"project"}},
 		{Name: byEntity, Fields: []string{"entity"}},
 	}}}
@@ -105,6 +107,8 @@ func connectionDoc(c Connection) store.Doc {
 	return store.Doc{ID: c.ID, Version: c.Version, Keys: map[string]string{
 		"client":       c.ClientID,
 		"organization": c.OrganizationID,
+		"product":      key.Text(c.Product),
+		"tenant":       key.Text(c.Tenant),
 		"project":      c.ProjectID,
 		"entity":       key.Text(c.IdentityProvider.EntityID),
 	}}

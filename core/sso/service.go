@@ -148,15 +148,7 @@ func (s *Service) CachedByClientID(ctx context.Context, clientID string) (Connec
 // A NotFound fault says that there are none, whatever the reason.
 func (s *Service) CachedByTenant(ctx context.Context, tenant, product string) ([]Connection, error) {
 	return s.cached.Get("tenant "+tenant+"\x00"+product, func() ([]Connection, error) {
-		p, err := s.Projects.BySlug(ctx, product)
-		if err != nil {
-			return nil, err
-		}
-		o, err := s.Organizations.BySlug(ctx, p.ID, tenant)
-		if err != nil {
-			return nil, err
-		}
-		return s.ofOrganization(ctx, o.ID)
+		return s.choices(ctx, store.Range{Index: byTenant, Eq: []string{key.Text(product), key.Text(tenant)}, Desc: true})
 	})
 }
 
@@ -164,12 +156,12 @@ func (s *Service) CachedByTenant(ctx context.Context, tenant, product string) ([
 // A NotFound fault says that there are none.
 func (s *Service) CachedByOrganization(ctx context.Context, organizationID string) ([]Connection, error) {
 	return s.cached.Get("organization "+organizationID, func() ([]Connection, error) {
-		return s.ofOrganization(ctx, organizationID)
+		return s.choices(ctx, newestFirst(byOrganization, organizationID, 0, ""))
 	})
 }
 
-func (s *Service) ofOrganization(ctx context.Context, organizationID string) ([]Connection, error) {
-	found, err := s.repo.Range(ctx, newestFirst(byOrganization, organizationID, 0, ""))
+func (s *Service) choices(ctx context.Context, q store.Range) ([]Connection, error) {
+	found, err := s.repo.Range(ctx, q)
 	if err == nil && len(found) == 0 {
 		err = fault.New(fault.NotFound, "not_found", "The organization has no connection.")
 	}
