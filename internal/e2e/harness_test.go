@@ -3,6 +3,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -55,7 +56,7 @@ func (s *syncBuffer) String() string {
 }
 
 // start runs the program on a memory database unless change says otherwise.
-func start(t *testing.T, change func(*app.Config)) *program {
+func start(t *testing.T, change func(*app.Config), options ...app.Option) *program {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,7 +70,7 @@ func start(t *testing.T, change func(*app.Config)) *program {
 		change(&c)
 	}
 	logger := slog.New(slog.NewTextHandler(p.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := app.New(t.Context(), c, app.WithLogger(logger))
+	a, err := app.New(t.Context(), c, append(options, app.WithLogger(logger))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +78,8 @@ func start(t *testing.T, change func(*app.Config)) *program {
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()
-		if err := a.Close(t.Context()); err != nil {
-			t.Logf("close: %v", err)
+		if err := a.Close(context.WithoutCancel(t.Context())); err != nil { // by now the test's context has ended
+			t.Errorf("close: %v", err)
 		}
 	})
 	return p
