@@ -3,7 +3,6 @@ package graph_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -178,52 +177,6 @@ func TestOneAnswerPerRead(t *testing.T) {
 		p: createOrganization(input: {projectId: $id, slug: "p"}) { organization { project { name } } } }`, object{"id": id})
 	equal(t, "each as it was then", []any{at(t, data, "a", "project", "name"), at(t, data, "o", "organization", "project", "name"),
 		at(t, data, "b", "project", "name"), at(t, data, "p", "organization", "project", "name")}, []string{"first", "first", "second", "second"})
-}
-
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-
-// TestExplorer reads the page and everything it names, as a browser would.
-func TestExplorer(t *testing.T) {
-	w := newWorld(t)
-	get := func(method, path string) *http.Response {
-		r := httptest.NewRequest(method, path, nil)
-		r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
-		recorder := httptest.NewRecorder()
-		w.handler.ServeHTTP(recorder, r)
-		return recorder.Result()
-	}
-	page := get(http.MethodGet, "/graphql")
-	html, err := io.ReadAll(page.Body)
-	must(t, err)
-	if page.StatusCode != 200 || page.Header.Get("Content-Security-Policy") != policy || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
-		t.Fatalf("page: %d %v", page.StatusCode, page.Header)
-	}
-	for _, forbidden := range []string{"http://", "https://", "<style", "style=", " onclick", "<script>", "javascript:"} {
-		if strings.Contains(string(html), forbidden) {
-			t.Errorf("the page holds %q, which its policy or working offline forbids", forbidden)
-		}
-	}
-	for path, kind := range map[string]string{"/graphql/assets/explorer.js": "text/javascript", "/graphql/assets/explorer.css": "text/css"} {
-		if !strings.Contains(string(html), `"`+path+`"`) {
-			t.Errorf("the page does not name %s", path)
-		}
-		asset := get(http.MethodGet, path)
-		if asset.StatusCode != 200 || !strings.HasPrefix(asset.Header.Get("Content-Type"), kind) || asset.Header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %d %v", path, asset.StatusCode, asset.Header)
-		}
-	}
-	if head := get(http.MethodHead, "/graphql"); head.StatusCode != 200 {
-		t.Errorf("HEAD: %d", head.StatusCode)
-	}
-	for _, path := range []string{"/graphql/", "/graphql/x", "/graphql/assets/", "/graphql/assets/x", "/graphql/assets/../explorer.go", "/graphqlx"} {
-		if missing := get(http.MethodGet, path); missing.StatusCode != 404 {
-			t.Errorf("%s: %d", path, missing.StatusCode)
-		}
-	}
-	if posted := get(http.MethodPost, "/graphql/assets/explorer.js"); posted.StatusCode != 405 {
-		t.Errorf("POST of an asset: %d", posted.StatusCode)
-	}
 }
 
 // FuzzRequests sends any body: it is answered with JSON, and nothing is our fault.

@@ -86,7 +86,7 @@ async function ask(query, variables, operationName) {
   const headers = { "Content-Type": "application/json", "Accept": "application/graphql-response+json, application/json" };
   const key = sessionStorage.getItem(keyName);
   if (key) headers.Authorization = "Bearer " + key;
-  const response = await fetch("/graphql", { method: "POST", headers, body: JSON.stringify({ query, variables, operationName }) });
+  const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify({ query, variables, operationName }) });
   const text = await response.text();
   let body;
   try {
