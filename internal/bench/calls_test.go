@@ -48,3 +48,7 @@ func (p *program) cost(t *testing.T, c client, who federationtest.User, pause ti
 	commits = p.commits.Load() - commits
 	return p.reads.Load() - reads + commits, commits
 }
+
+func TestConcurrentLoginsNeverFail(t *testing.T) {
+	signInTogether(t, startProgram(t, "NEVER"), 48)
+}

@@ -104,3 +104,12 @@ func BenchmarkLogin(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLoginConcurrent is 16 persons signing in at once, the identity provider's work included. None may fail.
+func BenchmarkLoginConcurrent(b *testing.B) {
+	p := startProgram(b, "NEVER")
+	idpKey()
+	b.ReportAllocs()
+	b.ResetTimer()
+	signInTogether(b, p, b.N)
+}

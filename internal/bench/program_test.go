@@ -340,3 +340,17 @@ func post(tb testing.TB, target, form string) *http.Request {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return r
 }
+
+// signInTogether signs n times in, 16 at a time, each of 16 persons in turn.
+func signInTogether(tb testing.TB, p *program, n int) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for next.Add(1) <= int64(n) && !tb.Failed() {
+				p.signIn(tb, p.application(true), person(i))
+			}
+		})
+	}
+	all.Wait()
+}
