@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 	"maps"
 	"strings"
@@ -78,9 +79,13 @@ func (t *table) scan(r store.Range) (iter.Seq[string], error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, inside := t.indexes[r.Index].from(low), func(e string) bool { return high == "" || e < high }
+	index := t.indexes[r.Index]
+	if index == nil {
+		return nil, fmt.Errorf("%w: collection %s has no index %q", store.ErrInvalid, t.collection.Name, r.Index)
+	}
+	entries, inside := index.from(low), func(e string) bool { return high == "" || e < high }
 	if r.Desc {
-		entries, inside = t.indexes[r.Index].below(high), func(e string) bool { return e >= low }
+		entries, inside = index.below(high), func(e string) bool { return e >= low }
 	}
 	return func(yield func(string) bool) {
 		for e := range entries {

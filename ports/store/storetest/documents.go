@@ -128,6 +128,7 @@ func allOrNothing(e *env) {
 		"conflict of an update": store.Update(people, at(held, 2)),
 		"conflict of a delete":  store.Delete(people, at(held, 2)),
 		"conflict of a check":   store.Check(people, at(held, 2)),
+		"conflict elsewhere":    store.Update(wide, store.Doc{ID: "none", Version: 1}),
 		"taken id":              store.Insert(people, person("held", "acme", "x")),
 		"taken name":            store.Insert(people, person("x", "acme", "held")),
 		"name taken by update":  store.Update(people, with(at(held, 1), keys{"tenant": "acme", "name": "new"})),

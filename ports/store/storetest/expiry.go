@@ -42,11 +42,11 @@ func expiryOnRead(e *env) {
 }
 
 func expiryToTheMillisecond(e *env) {
-	d := e.token("1", "h", "ann", time.Second+999*time.Microsecond)
+	d := e.token("1", "h", "ann", 1500*time.Millisecond+999*time.Microsecond)
 	e.insert(tokens, d)
 	d.ExpiresAt = d.ExpiresAt.Truncate(time.Millisecond)
 	e.holds(tokens, at(d, 1))
-	e.advance(time.Second - time.Millisecond)
+	e.advance(1499 * time.Millisecond)
 	e.holds(tokens, at(d, 1))
 	e.advance(999 * time.Microsecond)
 	e.holds(tokens, at(d, 1))

@@ -54,6 +54,7 @@ func uniqueEmpty(e *env) {
 	e.commit(store.Update(people, store.Doc{ID: "p1", Version: 1, Keys: keys{"badge": "7"}}))
 	e.commit(store.Update(people, store.Doc{ID: "p1", Version: 2}))
 	e.insert(people, store.Doc{ID: "p4", Keys: keys{"badge": "7"}})
+	e.insert(people, store.Doc{ID: "p5"})
 }
 
 func uniqueWithinCommit(e *env) {
