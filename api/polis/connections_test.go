@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -358,4 +359,24 @@ func merge(a, b object) object {
 // cut removes what stands from one text to the end of another.
 func cut(s, from, to string) string {
 	return s[:strings.Index(s, from)] + s[strings.Index(s, to)+len(to):]
+}
+
+// TestPostInParallel: a deployment script may run twice at once. All answers are the one connection.
+func TestPostInParallel(t *testing.T) {
+	f := newFixture(t)
+	answers := make([]reply, 20)
+	body := connection(t, nil)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = f.call(http.MethodPost, "/api/v1/sso", body) })
+	}
+	all.Wait()
+	for _, r := range answers {
+		if r.status != http.StatusOK || r.body != answers[0].body {
+			t.Errorf("%d %s, want the same record as %s", r.status, r.body, answers[0].body)
+		}
+	}
+	if list := f.get("/api/v1/sso?tenant=boxyhq&product=demo"); len(list) != 1 {
+		t.Errorf("%d connections, want 1", len(list))
+	}
 }
