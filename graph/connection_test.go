@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portico-sso/portico/core/sso"
 )
 
 // certificate makes a self-signed certificate, DER.
@@ -212,5 +214,21 @@ func TestUserErrors(t *testing.T) {
 		if wrong["message"] == "" {
 			t.Errorf("%s %v has no message", c.field, c.input)
 		}
+	}
+}
+
+// TestSortOrderBeyond32Bits reads an order that was given over another API: that field alone fails.
+func TestSortOrderBeyond32Bits(t *testing.T) {
+	w := newWorld(t)
+	organizationID := w.organization(w.project("shop"), "acme")
+	idp, err := w.sso.ReadMetadata(t.Context(), sso.Metadata{XML: metadata("urn:idp", certificate(t, "c", w.now.AddDate(1, 0, 0)))})
+	must(t, err)
+	order := int64(1) << 40
+	c, err := w.sso.Put(t.Context(), organizationID, sso.Connection{IdentityProvider: idp, SortOrder: &order}, false)
+	must(t, err)
+	a := w.send(`query($id: ID!) { connection(id: $id) { id sortOrder } }`, object{"id": c.ID})
+	equal(t, "the rest", a.Data, object{"connection": object{"id": c.ID, "sortOrder": nil}})
+	if len(a.Errors) != 1 || a.Errors[0].Extensions.Code != "out_of_range" {
+		t.Errorf("%+v", a.Errors)
 	}
 }

@@ -168,4 +168,4 @@ func (panics) MakePanicError(context.Context, any) *graphqlerrors.QueryError {
 	return &graphqlerrors.QueryError{Message: err.Message, Err: err}
 }
 
-var errPanic = errors.New("graph: a resolver panicked")
+var errPanic = errors.New("graph: a panic, logged with its stack")

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,9 @@ import (
 	"github.com/graph-gophers/graphql-go"
 	graphqlerrors "github.com/graph-gophers/graphql-go/errors"
 
+	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
 )
 
 // TestEveryKindHasItsPlace walks the mapping table: each kind of fault is shown in the payload or at the top level.
@@ -95,8 +99,29 @@ func TestPanics(t *testing.T) {
 	if len(got) != 1 || got[0].Message != "Something went wrong on our side." || got[0].Extensions.Code != "internal" {
 		t.Errorf("errors %+v", got)
 	}
-	if !strings.Contains(log.String(), "graphql resolver panicked") || !strings.Contains(log.String(), "errors_test.go") {
+	if !strings.Contains(log.String(), "graphql request panicked") || !strings.Contains(log.String(), "errors_test.go") {
 		t.Errorf("the panic is not logged with its stack: %s", &log)
+	}
+}
+
+// TestPanicsAroundResolvers asks a handler without an engine: the caller gets a 500 that tells nothing.
+func TestPanicsAroundResolvers(t *testing.T) {
+	var log bytes.Buffer
+	schema, _, err := loadSchema("type Query { a: ID }")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Handler{schema: schema, logger: slog.New(slog.NewTextHandler(&log, nil)), admin: admin.NewService(nil, id.Source{}, []string{"key"})}
+	r := httptest.NewRequest(http.MethodPost, Path, strings.NewReader(`{"query":"{ a }"}`))
+	r.Header.Set("Authorization", "Bearer key")
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if want := `{"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"internal"}}]}`; w.Code != 500 || strings.TrimSpace(w.Body.String()) != want {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if !strings.Contains(log.String(), "graphql request panicked") {
+		t.Errorf("the panic is not logged: %s", &log)
 	}
 }
 

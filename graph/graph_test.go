@@ -42,6 +42,7 @@ type world struct {
 	handler http.Handler
 	backend store.Backend
 	fetch   *fetcher
+	sso     *sso.Service
 	log     *bytes.Buffer
 	now     time.Time
 }
@@ -79,6 +80,7 @@ func newWorld(t *testing.T) *world {
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, SAML: saml.New(), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
+	w.sso = connections
 	w.handler, err = graph.New(graph.Services{Projects: projects, Organizations: organizations, SSO: connections,
 		OAuth: oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 			Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger}),
@@ -336,4 +338,27 @@ func TestApplications(t *testing.T) {
 		object{"project": object{"applications": object{"nodes": []object{{"name": "Phone"}, {"name": "Web"}}, "totalCount": 2}}})
 	w.mutate("deleteApplication", "DeleteApplicationInput", "deletedId", object{"id": id})
 	equal(t, "gone", w.run(`query($id: ID!) { application(id: $id) { name } }`, object{"id": id}), object{"application": nil})
+}
+
+// TestTimes reads when each thing was made and last changed.
+func TestTimes(t *testing.T) {
+	w := newWorld(t)
+	projectID := w.project("shop")
+	organizationID := w.organization(projectID, "acme")
+	p := w.mutate("createConnection", "CreateConnectionInput", "connection { id }", object{"organizationId": organizationID,
+		"metadataXml": metadata("urn:idp", certificate(t, "c", w.now.AddDate(1, 0, 0)))})
+	for kind, id := range map[string]any{"project": projectID, "organization": organizationID, "application": w.application(projectID, "Web"),
+		"connection": at(t, p, "connection", "id")} {
+		query := "query($id: ID!) { it: " + kind + "(id: $id) { createdAt updatedAt } }"
+		before := at(t, w.run(query, object{"id": id}), "it").(object)
+		if made := before["createdAt"].(string); !strings.HasPrefix(made, "2026-03-01T12:00:") || !strings.HasSuffix(made, "Z") {
+			t.Errorf("%s made at %v", kind, made)
+		}
+		title := strings.ToUpper(kind[:1]) + kind[1:]
+		w.mutate("update"+title, "Update"+title+"Input", kind+" { id }", object{"id": id})
+		after := at(t, w.run(query, object{"id": id}), "it").(object)
+		if after["createdAt"] != before["createdAt"] || after["updatedAt"].(string) <= before["updatedAt"].(string) {
+			t.Errorf("%s: %v, then %v", kind, before, after)
+		}
+	}
 }

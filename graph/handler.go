@@ -104,6 +104,12 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, http.StatusUnauthorized, err)
 		return
 	}
+	defer func() { // a resolver's panic ends in its field, see panics; this is for what surrounds the resolvers
+		if p := recover(); p != nil {
+			h.LogPanic(r.Context(), p)
+			h.refuse(w, r, http.StatusInternalServerError, errPanic)
+		}
+	}()
 	q, status, err := readRequest(w, r)
 	if err != nil {
 		h.refuse(w, r, status, err)
@@ -237,7 +243,9 @@ func write(w http.ResponseWriter, r *http.Request, status int, answer response) 
 	w.Header().Set("Content-Type", kind+"; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store") // secrets are shown once
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // fails only when the caller has gone
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	_ = out.Encode(answer) // fails only when the caller has gone
 }
 
 func accepts(r *http.Request, kind string) bool {
@@ -255,7 +263,7 @@ func acceptsHTML(r *http.Request) bool { return accepts(r, "text/html") }
 // requestID is the id that the middleware in front gave the request.
 func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
 
-// LogPanic implements the engine's logger: a resolver that panics ends its field alone.
+// LogPanic implements the engine's logger.
 func (h *Handler) LogPanic(ctx context.Context, value any) {
-	h.logger.ErrorContext(ctx, "graphql resolver panicked", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
+	h.logger.ErrorContext(ctx, "graphql request panicked", "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 }
