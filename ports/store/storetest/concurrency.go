@@ -162,8 +162,10 @@ func parallelCommits(e *env) {
 func wholeCommits(e *env) {
 	e.insert(people, ranked("a", "0"), ranked("b", "0"))
 	const moves = 40
+	var moved atomic.Bool
 	errs := together(3, func(i int) error {
 		if i == 0 {
+			defer moved.Store(true)
 			for v := range int64(moves) {
 				rank := fmt.Sprint(v + 1)
 				if err := e.Commit(e.ctx, store.Update(people, at(ranked("a", rank), v+1)), store.Update(people, at(ranked("b", rank), v+1))); err != nil {
@@ -172,7 +174,7 @@ func wholeCommits(e *env) {
 			}
 			return nil
 		}
-		for range 2 * moves {
+		for !moved.Load() {
 			docs, err := e.Range(e.ctx, people, store.Range{Index: "by_rank", Eq: []string{"t"}})
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -159,7 +160,7 @@ func (e *env) holds(collection string, want store.Doc) {
 		return
 	}
 	if !same(got, want) {
-		e.Errorf("get %s %q: %v, want %v", collection, want.ID, got, want)
+		e.Errorf("get %s %.60q: %s, want %s", collection, want.ID, show(got), show(want))
 	}
 }
 
@@ -215,6 +216,11 @@ func ids(docs []store.Doc) []string {
 func same(a, b store.Doc) bool {
 	return a.ID == b.ID && a.Version == b.Version && bytes.Equal(a.Body, b.Body) && a.ExpiresAt.Equal(b.ExpiresAt) &&
 		sameKeys(a.Keys, b.Keys) && sameKeys(b.Keys, a.Keys)
+}
+
+// show is a document with no more of its body than one reads.
+func show(d store.Doc) string {
+	return fmt.Sprintf("{version %d, %d bytes %.60q, keys %q, expires %s}", d.Version, len(d.Body), d.Body, d.Keys, d.ExpiresAt)
 }
 
 func sameKeys(a, b keys) bool {

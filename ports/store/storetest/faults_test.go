@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -225,9 +224,7 @@ func judged(f *faulty, kind store.OpKind) {
 				return store.ErrConflict
 			}
 		}
-		for range 20 {
-			runtime.Gosched()
-		}
+		time.Sleep(time.Millisecond) // for others to come in between
 		if kind == store.OpCheck {
 			ops = slices.DeleteFunc(ops, func(op store.Op) bool { return op.Kind == kind })
 		} else {
@@ -311,9 +308,7 @@ var faults = []fault{
 				if err := f.Backend.Commit(ctx, now, []store.Op{op}); err != nil {
 					return err
 				}
-				for range 20 {
-					runtime.Gosched()
-				}
+				time.Sleep(time.Millisecond) // for others to come in between
 			}
 			return nil
 		}
@@ -427,9 +422,7 @@ var faults = []fault{
 					return &store.TakenError{Collection: op.Collection, Index: "by_name"}
 				}
 			}
-			for range 20 {
-				runtime.Gosched()
-			}
+			time.Sleep(time.Millisecond) // for others to come in between
 			return f.Backend.Commit(ctx, now, ops)
 		}
 		return f
@@ -439,9 +432,7 @@ var faults = []fault{
 			if stored(f.Backend, ops[0].Collection, ops[0].Doc.ID) != nil {
 				return &store.TakenError{Collection: ops[0].Collection}
 			}
-			for range 20 {
-				runtime.Gosched()
-			}
+			time.Sleep(time.Millisecond) // for others to come in between
 			if held := stored(f.Backend, ops[0].Collection, ops[0].Doc.ID); held != nil {
 				ops[0].Kind, ops[0].Doc.Version = store.OpUpdate, held.Version
 			}
