@@ -21,7 +21,7 @@ import (
 func BenchmarkServeStart(b *testing.B) {
 	dir := b.TempDir()
 	binary := filepath.Join(dir, "portico")
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-o", binary, "../../cmd/portico") //nolint:gosec // our own
+	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-o", binary, "../../cmd/portico")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
@@ -64,7 +64,7 @@ type served struct {
 }
 
 func startServe(tb testing.TB, binary, dir, address string) served {
-	s := served{Cmd: exec.CommandContext(tb.Context(), binary, "serve")} //nolint:gosec // built above
+	s := served{Cmd: exec.CommandContext(tb.Context(), binary, "serve")}
 	s.Dir, s.Env = dir, append(os.Environ(), "PORTICO_LISTEN="+address)
 	start := time.Now()
 	if err := s.Start(); err != nil {
@@ -89,7 +89,7 @@ func startServe(tb testing.TB, binary, dir, address string) served {
 }
 
 func (s served) stop(tb testing.TB) {
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck,forcetypeassert // it is one
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		tb.Fatal(err)
 	}
