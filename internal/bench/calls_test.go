@@ -18,8 +18,8 @@ func TestLoginStoreCalls(t *testing.T) {
 		client
 		first, alone, crowd int64
 	}{
-		"application": {p.application(true), 13, 14, 9},
-		"polis":       {p.polis(true), 10, 11, 9},
+		"application": {p.application(true), 14, 15, 10},
+		"polis":       {p.polis(true), 11, 12, 10},
 	} {
 		who := person(len(name))
 		expect := func(what string, pause time.Duration, want int64) {
