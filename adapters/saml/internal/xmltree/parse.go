@@ -348,12 +348,20 @@ func (p *parser) newElement() *Element {
 	return &p.elements[len(p.elements)-1]
 }
 
+// reserve starts new slabs for attributes and declarations where the old ones are nearly full: what append would copy
+// is in use by other elements anyway.
+func (p *parser) reserve() {
+	if cap(p.attrs)-len(p.attrs) < 8 {
+		p.attrs = make([]Attr, 0, min(max(64, 2*cap(p.attrs)), 512))
+	}
+	if cap(p.decls)-len(p.decls) < 4 {
+		p.decls = make([]Decl, 0, min(max(16, 2*cap(p.decls)), 512))
+	}
+}
+
 // tag reads the attributes and the end of a start tag.
 func (p *parser) tag(e *Element) (empty bool, err error) {
-	if p.attrs == nil {
-		p.attrs = make([]Attr, 0, 64)
-		p.decls = make([]Decl, 0, 16)
-	}
+	p.reserve()
 	firstAttr, firstDecl := len(p.attrs), len(p.decls)
 	for {
 		space := p.skipSpace()
