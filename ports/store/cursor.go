@@ -30,8 +30,8 @@ func formatCursor(collection string, x Index, d Doc) string {
 // ParseCursor reads Range.After for an adapter: the values of the index's fields and the id of the place.
 // Anything that Store.Cursor did not make for this index is ErrInvalid.
 func ParseCursor(collection string, x Index, after string) (keys []string, id string, err error) {
-	if len(after) > maxCursor {
-		return nil, "", fmt.Errorf("%w: cursor too long", ErrInvalid)
+	if len(after) > maxCursor || strings.ContainsAny(after, "\r\n") { // which base64 would skip
+		return nil, "", fmt.Errorf("%w: not a cursor", ErrInvalid)
 	}
 	b, err := cursorText.DecodeString(after)
 	if err != nil || len(b) < 4 || binary.BigEndian.Uint32(b) != cursorMark(collection, x.Name) {
