@@ -75,12 +75,20 @@ func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Conne
 	if err != nil {
 		return federation.Outgoing{}, err
 	}
-	out, err := s.SSO.Begin(ctx, c, sso.Begin{ForceAuthn: q.Get("forceAuthn") == "true", Continue: next})
+	out, err := s.SSO.Begin(ctx, c, sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next})
 	if err != nil {
 		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
 		return redirectError(q.Get("redirect_uri"), q.Get("state"), serverError(err)), nil
 	}
 	return out, nil
+}
+
+// forceAuthn reports whether the person has to prove anew who they are: as Polis is asked, and for an application as
+// OpenID Connect Core §3.1.2.1 has it. How old a session at the identity provider is cannot be seen from here, so any
+// max_age asks for a new sign-in.
+func forceAuthn(q url.Values, app *Application) bool {
+	return q.Get("forceAuthn") == "true" ||
+		app != nil && (q.Get("max_age") != "" || slices.Contains(strings.Fields(q.Get("prompt")), "login"))
 }
 
 func (s *Service) continuation(q url.Values, t target, c sso.Connection) continuation {
@@ -135,6 +143,25 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 		if len(q.Get(name)) > 2048 {
 			return oauthError("invalid_request", name+" is longer than 2048 bytes")
 		}
+	}
+	if app == nil { // Polis takes any other parameter and does nothing with it
+		return nil
+	}
+	return checkOpenID(q)
+}
+
+// checkOpenID refuses what an OpenID provider must not pass over in silence (OpenID Connect Core §3.1.2.6).
+func checkOpenID(q url.Values) *fault.Error {
+	mode := q.Get("response_mode")
+	switch {
+	case q.Has("request"):
+		return oauthError("request_not_supported", "Send the parameters of the request themselves")
+	case q.Has("request_uri"):
+		return oauthError("request_uri_not_supported", "Send the parameters of the request themselves")
+	case mode != "" && mode != "query":
+		return oauthError("invalid_request", "response_mode must be query")
+	case q.Get("prompt") == "none": // every sign-in goes through the identity provider, which may ask the person
+		return oauthError("login_required", "The person has to sign in at their identity provider")
 	}
 	return nil
 }

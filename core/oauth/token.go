@@ -129,10 +129,18 @@ func (s *Service) mayRedeem(ctx context.Context, c code, form url.Values, creds 
 	case c.Challenge != "" && !verified(c.Challenge, verifier):
 		return oauthError("invalid_grant", "Invalid code_verifier")
 	}
+	authenticate := s.authenticatePolis
 	if c.Grant.ApplicationID != "" {
-		return s.authenticateApplication(ctx, *c.Grant, creds)
+		authenticate = s.authenticateApplication
 	}
-	return s.authenticatePolis(ctx, *c.Grant, creds, c.Challenge != "")
+	if err := authenticate(ctx, *c.Grant, creds, c.Challenge != ""); err != nil {
+		return err
+	}
+	err := s.mayStillSignIn(ctx, *c.Grant)
+	if fault.Is(err, fault.NotFound) {
+		return oauthError("invalid_grant", "The account is deactivated")
+	}
+	return err
 }
 
 // verified is PKCE's S256 (RFC 7636 §4.6).
@@ -144,7 +152,7 @@ func verified(challenge, verifier string) bool {
 	return id.Equal(challenge, base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Credentials) error {
+func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Credentials, _ bool) error {
 	app, err := s.cachedApplication(ctx, g.ApplicationID)
 	if fault.Is(err, fault.NotFound) {
 		return invalidClient("Unknown client")
@@ -152,10 +160,14 @@ func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Cr
 	if err != nil {
 		return err
 	}
-	if creds.ClientID != app.ID {
-		return invalidClient("The code was issued to another client")
-	}
-	if app.Public {
+	switch {
+	case creds.ClientID == "":
+		return invalidClient("Please specify client_id")
+	case creds.ClientID != app.ID:
+		return oauthError("invalid_grant", "The code was issued to another client")
+	case app.Public && creds.Secret != "":
+		return invalidClient("A public client has no client_secret")
+	case app.Public:
 		return nil // PKCE was required of it and is proven
 	}
 	if !creds.matches(func(c Credentials) bool { return c.Secret != "" && id.Equal(id.Hash(c.Secret), app.SecretHash) }) {

@@ -22,11 +22,9 @@ func (s *Service) Userinfo(ctx context.Context, authorization string) (map[strin
 		return nil, err
 	}
 	g := t.Grant
-	person, err := s.Identities.Get(ctx, g.IdentityID)
-	if fault.Is(err, fault.NotFound) || err == nil && (!person.Active || person.Epoch != g.Epoch) {
+	if err := s.mayStillSignIn(ctx, g); fault.Is(err, fault.NotFound) {
 		return nil, invalidToken()
-	}
-	if err != nil {
+	} else if err != nil {
 		return nil, err
 	}
 	claims := g.profileClaims()
@@ -35,6 +33,15 @@ func (s *Service) Userinfo(ctx context.Context, authorization string) (map[strin
 		claims["sub"] = g.subject()
 	}
 	return claims, nil
+}
+
+// mayStillSignIn reads the person of a grant: gone, deactivated, or of a later epoch is a NotFound fault.
+func (s *Service) mayStillSignIn(ctx context.Context, g grant) error {
+	person, err := s.Identities.Get(ctx, g.IdentityID)
+	if err == nil && (!person.Active || person.Epoch != g.Epoch) {
+		err = fault.New(fault.NotFound, "access_ended", "The person's access has ended.")
+	}
+	return err
 }
 
 func invalidToken() error { return fault.New(fault.Unauthenticated, "invalid_token", "Invalid token") }
