@@ -106,7 +106,7 @@ func TestFetchRefusesPrivateAddresses(t *testing.T) {
 	handler := func(http.ResponseWriter, *http.Request) { reached.Store(true) }
 	plain := serve(t, handler)
 	secure, roots := serveTLS(t, handler)
-	c := outbound.New(outbound.Options{Timeout: time.Second, RootCAs: roots, Resolver: resolver(t, "127.0.0.1")})
+	c := outbound.New(outbound.Options{Timeout: 20 * time.Second, RootCAs: roots, Resolver: resolver(t, "127.0.0.1")})
 	for _, host := range []string{
 		"127.0.0.1", "127.8.9.10", "localhost", "LOCALHOST.", "[::1]", "0.0.0.0", "[::]",
 		"[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", // 127.0.0.1 in IPv6
@@ -141,7 +141,7 @@ func TestFetchJudgesTheAddressItDials(t *testing.T) {
 	var reached atomic.Bool
 	address, roots := serveTLS(t, func(http.ResponseWriter, *http.Request) { reached.Store(true) })
 	c := outbound.New(outbound.Options{
-		Timeout: 300 * time.Millisecond, RootCAs: roots, Resolver: resolver(t, "127.0.0.2", "127.0.0.1"),
+		Timeout: time.Second, RootCAs: roots, Resolver: resolver(t, "127.0.0.2", "127.0.0.1"),
 		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")},
 	})
 	if _, err := c.Fetch(t.Context(), "https://rebound.example"+portOf(address), 100); !errors.Is(err, port.ErrUnreachable) {
@@ -156,7 +156,7 @@ func TestFetchJudgesTheAddressItDials(t *testing.T) {
 }
 
 func TestFetchPlainHTTPOnlyToAllowedNetworks(t *testing.T) {
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	if _, err := c.Fetch(t.Context(), "http://8.8.8.8/", 100); !errors.Is(err, port.ErrForbidden) {
 		t.Errorf("a public address: %v, want ErrForbidden", err)
 	}
@@ -180,7 +180,7 @@ func TestFetchRedirects(t *testing.T) {
 		_, _ = io.WriteString(w, "arrived")
 	})
 	c := outbound.New(outbound.Options{
-		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: time.Second, RootCAs: roots,
+		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: 20 * time.Second, RootCAs: roots,
 	})
 	for name, to := range map[string]string{
 		"to a private address":       strings.Replace(secure, "127.0.0.1", "127.0.0.2", 1),
@@ -205,7 +205,7 @@ func TestFetchRedirects(t *testing.T) {
 }
 
 func TestFetchIgnoresProxies(t *testing.T) {
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	if _, err := c.Fetch(t.Context(), "http://10.0.0.1/", 100); !errors.Is(err, port.ErrForbidden) || proxied.Load() {
 		t.Errorf("got %v, want ErrForbidden; proxy reached: %t", err, proxied.Load())
 	}
@@ -216,7 +216,7 @@ func TestFetchReadsADocument(t *testing.T) {
 		w.Header().Set("Content-Type", "text/xml")
 		_, _ = io.WriteString(w, "12345")
 	})
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second, RootCAs: roots})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second, RootCAs: roots})
 	doc, err := c.Fetch(t.Context(), address, 5)
 	if err != nil || string(doc.Body) != "12345" || doc.ContentType != "text/xml" {
 		t.Errorf("got %q %q %v", doc.Body, doc.ContentType, err)
@@ -224,7 +224,7 @@ func TestFetchReadsADocument(t *testing.T) {
 	if _, err := c.Fetch(t.Context(), address, 4); !errors.Is(err, port.ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
-	stranger := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	stranger := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	if _, err := stranger.Fetch(t.Context(), address, 5); !errors.Is(err, port.ErrUnreachable) {
 		t.Errorf("an unknown certificate: %v, want ErrUnreachable", err)
 	}
@@ -238,7 +238,7 @@ func TestFetchCountsWhatABombExpandsTo(t *testing.T) {
 		_, _ = z.Write(make([]byte, 1<<20))
 		_ = z.Close()
 	})
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	if _, err := c.Fetch(t.Context(), address, most); !errors.Is(err, port.ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
@@ -257,7 +257,7 @@ func TestFetchGivesUpOnSlowServers(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		wait(r)
 	})
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 200 * time.Millisecond})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
 	for _, address := range []string{silent, trickling} {
 		began := time.Now()
 		if _, err := c.Fetch(t.Context(), address, 5); !errors.Is(err, port.ErrUnreachable) || time.Since(began) > 2*time.Second {
@@ -268,7 +268,7 @@ func TestFetchGivesUpOnSlowServers(t *testing.T) {
 
 func TestFetchTellsTheStatus(t *testing.T) {
 	gone := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	var status *port.StatusError
 	if _, err := c.Fetch(t.Context(), gone, 5); !errors.As(err, &status) || status.Code != http.StatusGone {
 		t.Errorf("got %v, want StatusError 410", err)
@@ -276,7 +276,7 @@ func TestFetchTellsTheStatus(t *testing.T) {
 }
 
 func TestFetchRefusesOtherURLs(t *testing.T) {
-	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: time.Second})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	for _, address := range []string{"", "file:///etc/passwd", "gopher://127.0.0.1/", "http://user:pass@127.0.0.1/", "http://", "https:///path", "::", "//127.0.0.1/", "http://127.0.0.1:port/"} {
 		if _, err := c.Fetch(t.Context(), address, 5); !errors.Is(err, port.ErrForbidden) {
 			t.Errorf("%s: got %v, want ErrForbidden", address, err)
