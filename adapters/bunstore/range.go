@@ -41,7 +41,8 @@ func (t *table) rangeText(sh shape) *text {
 		t.order(t.where(s.add("SELECT ", t.columns, " FROM ", name), sh), sh, name)
 		return s.add(" LIMIT ").bind(1)
 	}
-	// Rows that are skipped are skipped in the index alone; those of the page are fetched then.
+	// Rows that are skipped are skipped in the index alone; those of the page are fetched then. CROSS JOIN is how
+	// SQLite is told that the page comes first; to others it is any join.
 	page, id := bun.Name("page"), bun.Name("id")
 	s.add("SELECT ")
 	for i, c := range t.columns {
@@ -50,7 +51,7 @@ func (t *table) rangeText(sh shape) *text {
 	}
 	s.add(" FROM (SELECT ", id, " FROM ", name)
 	t.order(t.where(s, sh), sh, name)
-	s.add(" LIMIT ").bind(1).add(" OFFSET ").bind(1).add(") AS ", page, " JOIN ", name, " ON ", name, ".", id, " = ", page, ".", id)
+	s.add(" LIMIT ").bind(1).add(" OFFSET ").bind(1).add(") AS ", page, " CROSS JOIN ", name, " WHERE ", name, ".", id, " = ", page, ".", id)
 	t.order(s, sh, name)
 	return s
 }

@@ -93,6 +93,10 @@ func (s *serial) begin(ctx context.Context) (transaction, error) {
 		<-s.turn
 		return nil, err
 	}
+	if ctx.Err() != nil { // another process's commit may have taken its time
+		t.rollback()
+		return nil, ctx.Err()
+	}
 	return t, nil
 }
 

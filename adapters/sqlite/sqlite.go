@@ -7,6 +7,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -27,12 +28,22 @@ import (
 // Driver opens sqlite:path (relative to the working directory) and sqlite:///absolute/path.
 var Driver = store.Driver{Schemes: []string{"sqlite"}, Open: open}
 
-const (
-	readers     = 4
-	busyTimeout = 10 * time.Second // how long one process waits for another's commit
-)
+const readers = 4
+
+// settings are what tests change.
+type settings struct {
+	dialect   bunstore.Dialect
+	busy      time.Duration // how long one process waits for another's commit
+	connector func(dsn string) (driver.Connector, error)
+}
+
+var standard = settings{dialect: dialect, busy: 10 * time.Second, connector: sqlite.NewConnector}
 
 func open(ctx context.Context, u *url.URL, schema store.Schema, _ store.DriverOptions) (store.Backend, error) {
+	return standard.open(ctx, u, schema)
+}
+
+func (s settings) open(ctx context.Context, u *url.URL, schema store.Schema) (store.Backend, error) {
 	if err := schema.Validate(); err != nil {
 		return nil, err
 	}
@@ -43,18 +54,18 @@ func open(ctx context.Context, u *url.URL, schema store.Schema, _ store.DriverOp
 	if err := touch(path); err != nil {
 		return nil, err
 	}
-	write, err := pool(path, 1, "journal_mode(WAL)", "synchronous(FULL)")
+	write, err := s.pool(path, 1, "journal_mode(WAL)", "synchronous(FULL)")
 	if err != nil {
 		return nil, err
 	}
-	read, err := pool(path, readers, "query_only(1)")
+	read, err := s.pool(path, readers, "query_only(1)")
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	if _, err := bunstore.Migrate(ctx, write, dialect, schema); err != nil {
+	if _, err := bunstore.Migrate(ctx, write, s.dialect, schema); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", path, unavailable(err)), read.Close(), write.Close())
 	}
-	return bunstore.New(bunstore.Config{Write: write, Read: read, Dialect: dialect, Schema: schema}), nil
+	return bunstore.New(bunstore.Config{Write: write, Read: read, Dialect: s.dialect, Schema: schema}), nil
 }
 
 // location is the path that a URL names.
@@ -88,21 +99,21 @@ func touch(path string) error {
 }
 
 // pool makes a pool of connections on which these pragmas are run.
-func pool(path string, size int, pragmas ...string) (*bun.DB, error) {
+func (s settings) pool(path string, size int, pragmas ...string) (*bun.DB, error) {
 	q := url.Values{
-		"_busy_timeout": {strconv.FormatInt(busyTimeout.Milliseconds(), 10)},
+		"_busy_timeout": {strconv.FormatInt(s.busy.Milliseconds(), 10)},
 		"_txlock":       {"immediate"},
 		"_dqs":          {"0"},
 		"_defensive":    {"1"},
 		"_pragma":       append(pragmas, "trusted_schema(0)", "cache_size(-1024)"),
 	}
 	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
-	connector, err := sqlite.NewConnector(name + "?" + q.Encode())
+	connector, err := s.connector(name + "?" + q.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %s: %w", path, err)
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
-	return bun.NewDB(db, sqlitedialect.New(), bun.WithDiscardUnknownColumns()), nil
+	return bun.NewDB(db, sqlitedialect.New()), nil
 }

@@ -1,0 +1,213 @@
+package bunstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "modernc.org/sqlite" // an engine to look at plans with
+
+	"github.com/portico-sso/portico/ports/store"
+)
+
+var testSchema = store.Schema{
+	{Name: "users", Indexes: []store.Index{
+		{Name: "by_email", Fields: []string{"tenant", "email"}, Unique: true},
+		{Name: "by_created", Fields: []string{"tenant", "created"}},
+	}},
+	{Name: "order", Expires: true, Indexes: []store.Index{ // a name that SQL reserves
+		{Name: "by_all", Fields: []string{"group", "by", "limit", "desc"}, Unique: true},
+		{Name: "by_group", Fields: []string{"group"}},
+	}},
+	{Name: "bare"},
+}
+
+var testDialect = Dialect{
+	Placeholder: func(int) string { return "?" },
+	Types:       Types{Key: "TEXT", Unique: "BLOB", Body: "BLOB", Number: "INTEGER"},
+	Explain:     func(error) Failure { return Failure{} },
+	Inspect: func(ctx context.Context, q Querier) (Structure, error) {
+		rows, err := q.QueryContext(ctx, `SELECT m.name, 0, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'
+			UNION ALL SELECT tbl_name, 1, name FROM sqlite_schema WHERE type = 'index'`)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = rows.Close() }()
+		s := Structure{}
+		for rows.Next() {
+			var table, name string
+			var index bool
+			if err := rows.Scan(&table, &index, &name); err != nil {
+				return nil, err
+			}
+			s.Add(table, name, index)
+		}
+		return s, rows.Err()
+	},
+}
+
+func testDB(t *testing.T) *bun.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "test.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return bun.NewDB(db, sqlitedialect.New())
+}
+
+// TestPlans holds that no statement of a range or a write scans a table or sorts what an index has in order.
+func TestPlans(t *testing.T) {
+	db := testDB(t)
+	if _, err := Migrate(t.Context(), db, testDialect, testSchema); err != nil {
+		t.Fatal(err)
+	}
+	b := New(Config{Write: db, Read: db, Dialect: testDialect, Schema: testSchema})
+	plan := func(text string) string {
+		rows, err := db.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		defer func() { _ = rows.Close() }()
+		var lines []string
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, detail)
+		}
+		return strings.Join(lines, "; ")
+	}
+	for _, c := range testSchema {
+		table := b.tables[c.Name]
+		for _, x := range append([]store.Index{{}}, c.Indexes...) {
+			for n := range 1 << 6 {
+				for eq := range len(x.Fields) + 1 {
+					on := func(bit int) bool { return n&(1<<bit) != 0 }
+					sh := shape{index: x.Name, eq: uint8(eq), from: on(0), to: on(1), after: on(2), desc: on(3), skip: on(4), count: on(5)}
+					if sh.count && (sh.after || sh.desc || sh.skip) || sh.after && (sh.from && !sh.desc || sh.to && sh.desc) {
+						continue // what a Store does not ask for
+					}
+					text := table.ranged(sh).text
+					got := plan(text)
+					bounded := eq > 0 || sh.from || sh.to || sh.after
+					switch {
+					case bounded && strings.Contains(strings.ReplaceAll(got, "SCAN page", ""), "SCAN"):
+						t.Errorf("%s\n\tscans: %s", text, got)
+					case strings.Contains(got, "TEMP B-TREE") && !sh.skip:
+						t.Errorf("%s\n\tsorts: %s", text, got)
+					case strings.Contains(got, "AUTOMATIC") || sh.skip && !strings.Contains(got, "SEARCH "+c.Name+" USING INDEX sqlite_autoindex_"+c.Name+"_1 (id=?)"):
+						t.Errorf("%s\n\tlacks an index: %s", text, got)
+					case x.Name != "" && !sh.count && !strings.Contains(got, orderIndex(c.Name, x.Name)) && eq < len(x.Fields):
+						t.Errorf("%s\n\ttakes another index: %s", text, got)
+					case x.Name != "" && (sh.skip || sh.count) && bounded && !strings.Contains(got, "COVERING INDEX"):
+						t.Errorf("%s\n\treads rows that it skips: %s", text, got)
+					}
+				}
+			}
+		}
+		statements := append(slices.Clone(table.writes[1:]), table.frees()...)
+		if table.sweep != nil {
+			statements = append(statements, table.sweep)
+		}
+		for _, s := range statements {
+			if got := plan(s.text); strings.Contains(strings.ReplaceAll(got, "SCAN old", ""), "SCAN") {
+				t.Errorf("%s\n\tscans: %s", s.text, got)
+			}
+		}
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	db, ctx := testDB(t), t.Context()
+	older := store.Schema{{Name: "users", Indexes: testSchema[0].Indexes[:1]}}
+	for i, s := range []store.Schema{older, testSchema, older} {
+		n, err := Migrate(ctx, db, testDialect, s)
+		if err != nil || (n == 0) != (i == 2) {
+			t.Fatalf("step %d: %d statements, %v", i, n, err)
+		}
+		if n, err = Migrate(ctx, db, testDialect, s); n != 0 || err != nil {
+			t.Fatalf("step %d again: %d statements, %v, want none", i, n, err)
+		}
+	}
+	have, err := testDialect.Inspect(ctx, db.DB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := Plan(db, testDialect, have, testSchema); len(plan) != 0 {
+		t.Errorf("an older program took away what a newer one needs: %q", plan)
+	}
+	for _, statement := range Plan(db, testDialect, Structure{}, testSchema) {
+		if !strings.Contains(statement, `"users`) && !strings.Contains(statement, `"order`) && !strings.Contains(statement, `"bare`) {
+			t.Errorf("a name is not quoted: %s", statement)
+		}
+	}
+}
+
+func TestFailedIndex(t *testing.T) {
+	c := store.Collection{Name: "users", Indexes: []store.Index{{Name: "id"}, {Name: "by_mail"}, {Name: "mail"}}}
+	for name, want := range map[string]string{
+		"users.u_by_mail":       "by_mail", // SQLite
+		"users$by_mail$u":       "by_mail", // PostgreSQL
+		"users.users$by_mail$u": "by_mail", // MySQL
+		"users$mail$u":          "mail",
+		"users.u_mail":          "mail",
+		"users.id":              "",
+		"users_pkey":            "",
+		"users.PRIMARY":         "",
+		"users$id$u":            "id",
+	} {
+		if got := failedIndex(c, name); got != want {
+			t.Errorf("%s names the index %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestTurns holds that a commit waits for its turn no longer than its context lets it.
+func TestTurns(t *testing.T) {
+	s := newSerial(testDB(t).DB)
+	first, err := s.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.begin(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a second transaction: %v, want DeadlineExceeded", err)
+	}
+	first.rollback()
+	second, err := s.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.commit(); err != nil {
+		t.Error(err)
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.begin(t.Context()); err == nil {
+		t.Error("a closed writer begins")
+	}
+}
+
+func TestPlaceholdersAreNumbered(t *testing.T) {
+	d := testDialect
+	d.Placeholder = func(n int) string { return fmt.Sprintf("$%d", n) }
+	db := testDB(t)
+	table := New(Config{Write: db, Read: db, Dialect: d, Schema: testSchema}).tables["users"]
+	want := `UPDATE "users" SET "version" = "version" + 1, "body" = $1, "k_tenant" = $2, "k_email" = $3, "k_created" = $4, "u_by_email" = $5 WHERE "id" = $6 AND "version" = $7`
+	if got := table.writes[store.OpUpdate].text; got != want {
+		t.Errorf("update is\n%s, want\n%s", got, want)
+	}
+}
