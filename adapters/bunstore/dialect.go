@@ -6,6 +6,8 @@ import "context"
 type Dialect struct {
 	// Placeholder is the text of the n-th bound value of a statement, from 1.
 	Placeholder func(n int) string
+	// Limit is the same where it stands behind LIMIT or OFFSET; nil is Placeholder.
+	Limit func(n int) string
 	// Types are the column types.
 	Types Types
 	// Embedded says that the engine runs in this process and runs one writing transaction at a time. Then all commits

@@ -39,7 +39,7 @@ func (t *table) rangeText(sh shape) *text {
 		return t.where(s.add("SELECT COUNT(*) FROM ", name), sh)
 	case !sh.skip:
 		t.order(t.where(s.add("SELECT ", t.columns, " FROM ", name), sh), sh, name)
-		return s.add(" LIMIT ").bind(1)
+		return s.add(" LIMIT ").bindLimit()
 	}
 	// Rows that are skipped are skipped in the index alone; those of the page are fetched then. CROSS JOIN is how
 	// SQLite is told that the page comes first; to others it is any join.
@@ -51,7 +51,7 @@ func (t *table) rangeText(sh shape) *text {
 	}
 	s.add(" FROM (SELECT ", id, " FROM ", name)
 	t.order(t.where(s, sh), sh, name)
-	s.add(" LIMIT ").bind(1).add(" OFFSET ").bind(1).add(") AS ", page, " CROSS JOIN ", name, " WHERE ", name, ".", id, " = ", page, ".", id)
+	s.add(" LIMIT ").bindLimit().add(" OFFSET ").bindLimit().add(") AS ", page, " CROSS JOIN ", name, " WHERE ", name, ".", id, " = ", page, ".", id)
 	t.order(s, sh, name)
 	return s
 }

@@ -35,11 +35,16 @@ type text struct {
 	strings.Builder
 	gen         schema.QueryGen
 	placeholder func(int) string
+	limit       func(int) string
 	bound       int
 }
 
 func (b *Backend) text() *text {
-	return &text{gen: b.read.QueryGen(), placeholder: b.dialect.Placeholder}
+	t := &text{gen: b.read.QueryGen(), placeholder: b.dialect.Placeholder, limit: b.dialect.Limit}
+	if t.limit == nil {
+		t.limit = t.placeholder
+	}
+	return t
 }
 
 // add writes words and quoted names: those that are a name, not a string.
@@ -67,6 +72,13 @@ func (t *text) bind(n int) *text {
 		t.bound++
 		t.WriteString(t.placeholder(t.bound))
 	}
+	return t
+}
+
+// bindLimit writes the placeholder of a LIMIT or OFFSET.
+func (t *text) bindLimit() *text {
+	t.bound++
+	t.WriteString(t.limit(t.bound))
 	return t
 }
 

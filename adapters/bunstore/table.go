@@ -91,7 +91,7 @@ func (t *table) writing() {
 		// where another commit may renew a document between the two.
 		t.sweep = b.text().add("DELETE FROM ", name, " WHERE ", expires, " <= ").bind(1).
 			add(" AND ", id, " IN (SELECT ", id, " FROM (SELECT ", id, " FROM ", name, " WHERE ", expires, " <= ").bind(1).
-			add(" ORDER BY ", expires, " LIMIT ").bind(1).add(") AS ", bun.Name("old"), ")").statement()
+			add(" ORDER BY ", expires, " LIMIT ").bindLimit().add(") AS ", bun.Name("old"), ")").statement()
 	}
 }
 
