@@ -255,13 +255,13 @@ const genericText = "Something wrong happened. Please contact your administrator
 // generic is a refusal whose reason is for the log alone: strangers learn nothing of which tenants exist.
 func generic(code string) error { return fault.New(fault.Forbidden, code, genericText) }
 
-// printable keeps a client's own text out of the way of terminals and pages.
+// printable keeps a client's own text out of the way of terminals and pages, where it could be read as ours.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' {
 			return '?'
 		}
 		return r
 	}, s)
-	return s[:min(len(s), 64)]
+	return s[:min(len(s), 32)]
 }

@@ -314,13 +314,19 @@ var refusals = map[federation.Code]string{
 	federation.CodeNotYetValid:  "The assertion is not valid yet. The identity provider's clock may be wrong.",
 }
 
+// statusText names the status as Polis does. Anybody can post an unsigned refusal and have it shown to a person, so a
+// code that is no plain URI is not repeated.
 func statusText(status federation.Status) string {
 	code := status.SubCode
 	if code == "" {
 		code = status.Code
 	}
-	if len(code) > 200 {
-		code = code[:200]
+	if len(code) > 200 || strings.ContainsFunc(code, notOfURI) {
+		code = "unknown"
 	}
-	return "Invalid Status Code (" + strings.ToValidUTF8(code, "?") + ")."
+	return "Invalid Status Code (" + code + ")."
+}
+
+func notOfURI(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(":/.-_#", r)
 }
