@@ -610,10 +610,10 @@ func TestUserinfoRefuses(t *testing.T) {
 }
 
 // deactivate switches a connection off or on.
-func (p *program) deactivate(idp *federationtest.IdP, record map[string]any, off bool) {
+func (p *program) deactivate(record map[string]any, off bool) {
 	p.t.Helper()
 	a := p.admin(http.MethodPatch, "/api/v1/sso", map[string]any{"clientID": record["clientID"], "clientSecret": record["clientSecret"],
-		"tenant": record["tenant"], "product": record["product"], "encodedRawMetadata": base64.StdEncoding.EncodeToString(idp.Metadata()), "deactivated": off})
+		"isSAML": true, "deactivated": off})
 	if a.StatusCode >= http.StatusMultipleChoices {
 		p.t.Fatalf("deactivate: %s %s", a.Status, a.body)
 	}
@@ -624,12 +624,12 @@ func TestAccessEnds(t *testing.T) {
 	l := newLand(t)
 	t.Run("a deactivated connection", func(t *testing.T) {
 		request := l.begin(l.web.asks(nil))
-		l.deactivate(l.idp, l.record, true)
+		l.deactivate(l.record, true)
 		for _, q := range []url.Values{l.web.asks(nil), polisClient(nil)} {
 			refusedPage(t, l.get("/api/oauth/authorize?"+q.Encode()), http.StatusForbidden)
 		}
 		refusedPage(t, l.acs(l.respond(l.idp, request, nil), request.RelayState), http.StatusForbidden)
-		l.deactivate(l.idp, l.record, false)
+		l.deactivate(l.record, false)
 		l.begin(l.web.asks(nil))
 	})
 	t.Run("a redirect URI that was withdrawn", func(t *testing.T) {
@@ -684,7 +684,7 @@ func TestChooser(t *testing.T) {
 	second, third := newIdP(t, "https://idp.example/second"), newIdP(t, "https://idp.example/third")
 	l.connect(second, map[string]any{"label": `Head <office> & "friends"`, "sortOrder": 10})
 	off := l.connect(third, map[string]any{"name": "Switched off"})
-	l.deactivate(third, off, true)
+	l.deactivate(off, true)
 	idps := []*federationtest.IdP{second, l.idp} // as sorted
 	for name, w := range l.ways() {
 		if name == "connection" { // names its own
