@@ -160,6 +160,22 @@ func formAcceptances() []acceptance {
 	}
 }
 
+// expires holds when the assertion can no longer be valid, the tolerance of a minute included.
+func expires(after time.Duration) func(*testing.T, federation.Assertion) {
+	return func(t *testing.T, a federation.Assertion) {
+		t.Helper()
+		if want := testNow.Add(after); !a.ExpiresAt.Equal(want) {
+			t.Errorf("expires at %v, want %v", a.ExpiresAt, want)
+		}
+	}
+}
+
+// confirmation is a bearer confirmation that ends in so many minutes.
+func confirmation(end int) string {
+	return `<saml:SubjectConfirmation Method="` + methodBearer + `"><saml:SubjectConfirmationData InResponseTo="` + testRequestID +
+		`" NotOnOrAfter="` + minutes(end) + `" Recipient="` + testACS + `"></saml:SubjectConfirmationData></saml:SubjectConfirmation>`
+}
+
 func lines(s, end string) string {
 	var b strings.Builder
 	for len(s) > 76 {
@@ -200,17 +216,14 @@ func contentAcceptances() []acceptance {
 		{"a clock that is ahead", signed(func(*federationtest.Response) {}),
 			func(e *federation.Expect) { e.Now = e.Now.Add(6*time.Minute - time.Nanosecond) }, nil},
 		{"session that ends first", signed(func(r *federationtest.Response) { r.SessionEnd = testNow.Add(time.Minute) }), nil,
-			func(t *testing.T, a federation.Assertion) {
-				if want := testNow.Add(2 * time.Minute); !a.ExpiresAt.Equal(want) {
-					t.Errorf("expires at %v, want %v", a.ExpiresAt, want)
-				}
-			}},
+			expires(2 * time.Minute)},
 		{"session of a day", signed(func(r *federationtest.Response) { r.SessionEnd = testNow.Add(24 * time.Hour) }), nil,
-			func(t *testing.T, a federation.Assertion) {
-				if want := testNow.Add(6 * time.Minute); !a.ExpiresAt.Equal(want) {
-					t.Errorf("expires at %v, want %v", a.ExpiresAt, want)
-				}
-			}},
+			expires(6 * time.Minute)},
+		{"conditions that end first", asserted(`Z"><saml:AudienceRestriction`, `Z" x=""><saml:AudienceRestriction`,
+			`<saml:Conditions NotBefore="2026-03-04T05:06:07.000Z" NotOnOrAfter="2026-03-04T05:11:07.000Z" x=""`,
+			`<saml:Conditions NotOnOrAfter="`+minutes(3)+`"`), nil, expires(4 * time.Minute)},
+		{"the last of two confirmations counts", asserted(`<saml:SubjectConfirmation `, confirmation(9)+confirmation(2)+`<saml:SubjectConfirmation `,
+			` NotOnOrAfter="2026-03-04T05:11:07.000Z"><saml:Aud`, `><saml:Aud`), nil, expires(10 * time.Minute)},
 		{"no NameID", signed(func(r *federationtest.Response) { r.NameID = "" }), nil, func(t *testing.T, a federation.Assertion) {
 			if a.NameID != (federation.NameID{}) {
 				t.Errorf("NameID %+v", a.NameID)
