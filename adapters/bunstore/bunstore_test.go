@@ -86,6 +86,9 @@ func TestPlans(t *testing.T) {
 			}
 			lines = append(lines, detail)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		return strings.Join(lines, "; ")
 	}
 	for _, c := range testSchema {

@@ -155,3 +155,31 @@ func BenchmarkCommitMixed(b *testing.B) {
 		u.Version++
 	}
 }
+
+// BenchmarkOpen opens and closes an existing database of 40 collections and reads one document.
+func BenchmarkOpen(b *testing.B) {
+	var schema store.Schema
+	for i := range 40 {
+		schema = append(schema, store.Collection{Name: fmt.Sprintf("collection_%d", i), Expires: i%2 == 0, Indexes: []store.Index{
+			{Name: "by_name", Fields: []string{"tenant", "name"}, Unique: true}, {Name: "by_time", Fields: []string{"tenant", "time"}},
+		}})
+	}
+	u := &url.URL{Scheme: "sqlite", Path: filepath.Join(b.TempDir(), "bench.db")}
+	visit := func() {
+		backend, err := sqlite.Driver.Open(context.Background(), u, schema, store.DriverOptions{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := backend.Get(context.Background(), time.Now(), "collection_7", []string{"1"}); err != nil {
+			b.Fatal(err)
+		}
+		if err := backend.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	visit()
+	defer cpu(b)()
+	for b.Loop() {
+		visit()
+	}
+}

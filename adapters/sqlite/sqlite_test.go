@@ -69,7 +69,7 @@ func TestTwoInstances(t *testing.T) {
 				if err := other.Commit(ctx, store.Insert("things", store.Doc{ID: id + "x", Keys: map[string]string{"name": id}})); !store.Taken(err, "things", "by_name") {
 					t.Errorf("the same name from the other instance: %v", err)
 				}
-				err := error(store.ErrConflict)
+				err := store.ErrConflict
 				for errors.Is(err, store.ErrConflict) {
 					var d store.Doc
 					if d, err = mine.Get(ctx, "things", "counter"); err == nil {
