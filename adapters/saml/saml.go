@@ -1,5 +1,5 @@
 // Package saml is the service-provider side of SAML 2.0 Web Browser SSO: it reads and verifies responses, and writes
-// requests and metadata. It is written for this one profile and refuses everything else; docs/decisions/0002 says why
+// requests and metadata. It is written for this one profile and refuses everything else; docs/decisions/0003 says why
 // the XML and signature code is our own.
 //
 // References are to SAML Core, Bindings, Profiles and Metadata 2.0 (OASIS, March 2005), XML Signature Syntax and

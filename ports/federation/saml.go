@@ -11,7 +11,8 @@ import (
 // SAML is the service-provider side of SAML 2.0 (Web Browser SSO profile). It holds no state and does no I/O.
 type SAML interface {
 	// ReadMetadata reads an identity provider's metadata: one EntityDescriptor with an IDPSSODescriptor, bare or
-	// alone in an EntitiesDescriptor. Errors: *Error.
+	// the only one of its kind in an EntitiesDescriptor. Errors: *Error; with CodeMetadata, Detail is a sentence for
+	// whoever sent the metadata.
 	ReadMetadata(xml []byte) (IdentityProvider, error)
 
 	// WriteMetadata writes the service provider's own metadata.
@@ -25,7 +26,8 @@ type SAML interface {
 	ReadResponse(encoded string) (Response, error)
 }
 
-// MaxResponse is the largest SAML response that is read, in bytes of XML. MaxMetadata is the same for metadata.
+// MaxResponse is the largest SAML response that is read, in bytes of XML. MaxMetadata is the same for metadata. The
+// number and depth of elements have limits, too: docs/saml.md.
 const (
 	MaxResponse = 256 << 10
 	MaxMetadata = 1 << 20
@@ -36,7 +38,8 @@ type Response interface {
 	// Unverified is what the response says of itself, for finding the login it may belong to and for refusing it.
 	Unverified() Unverified
 	// Verify checks the response against what is expected and returns the one assertion that a signature covers.
-	// Errors: *Error.
+	// A status other than success is CodeStatus, whether anything is signed or not. What a Response without signature
+	// says of itself can only refuse. Replay is not its business: see Assertion.ExpiresAt. Errors: *Error.
 	Verify(e Expect) (Assertion, error)
 }
 
@@ -75,7 +78,7 @@ type Expect struct {
 type Assertion struct {
 	ID           string
 	Issuer       string
-	NameID       NameID
+	NameID       NameID // zero where the subject has none
 	Attributes   []Attribute
 	SessionIndex string
 	AuthnInstant time.Time // zero when not stated
@@ -158,7 +161,7 @@ const (
 	CodeTooLarge     Code = "too_large"     // over a stated limit: bytes, elements, depth
 	CodeForbiddenXML Code = "forbidden_xml" // DOCTYPE, processing instruction, comment, duplicate attribute or ID
 	CodeStatus       Code = "status"        // the identity provider refused: Error.Status says how
-	CodeUnsigned     Code = "unsigned"      // no signature covers the assertion
+	CodeUnsigned     Code = "unsigned"      // no signature covers the assertion; CodeDecryption where it is encrypted
 	CodeSignature    Code = "signature"     // a signature does not verify with the configured certificates
 	CodeAlgorithm    Code = "algorithm"     // an algorithm or transform outside the allow-list
 	CodeWrapping     Code = "wrapping"      // signature, reference and element are not in their one legal place
