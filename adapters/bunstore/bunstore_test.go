@@ -214,3 +214,20 @@ func TestPlaceholdersAreNumbered(t *testing.T) {
 		t.Errorf("update is\n%s, want\n%s", got, want)
 	}
 }
+
+// TestPanicFreesTheWriter holds that what goes wrong in one transaction does not stop all later ones.
+func TestPanicFreesTheWriter(t *testing.T) {
+	d := testDialect
+	d.Embedded = true
+	db := testDB(t)
+	b := New(Config{Write: db, Read: db, Dialect: d, Schema: testSchema})
+	func() {
+		defer func() { _ = recover() }()
+		_ = b.transact(t.Context(), func(transaction) error { panic("a mistake") })
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.transact(ctx, func(transaction) error { return nil }); err != nil {
+		t.Errorf("the next transaction: %v", err)
+	}
+}

@@ -66,16 +66,30 @@ func (c *commit) try() error {
 	if err := c.prepare(); err != nil {
 		return c.outcome(c.ctx, err)
 	}
-	var err error
-	if c.tx, err = c.writer.begin(c.ctx); err != nil {
-		return c.outcome(c.ctx, err)
+	return c.transact(c.ctx, func(tx transaction) error {
+		c.tx = tx
+		return c.all()
+	})
+}
+
+// transact runs fn in a transaction, which ends whatever fn does: a panic must not keep the writer.
+func (b *Backend) transact(ctx context.Context, fn func(transaction) error) error {
+	tx, err := b.writer.begin(ctx)
+	if err != nil {
+		return b.outcome(ctx, err)
 	}
-	if err := c.all(); err != nil {
-		c.tx.rollback()
+	done := false
+	defer func() {
+		if !done {
+			tx.rollback()
+		}
+	}()
+	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := c.tx.commit(); err != nil {
-		return c.uncommitted(c.ctx, err)
+	done = true
+	if err := tx.commit(); err != nil {
+		return b.uncommitted(ctx, err)
 	}
 	return nil
 }
@@ -212,18 +226,16 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	if err := b.writer.prepare(ctx, t.sweep); err != nil {
 		return 0, b.outcome(ctx, err)
 	}
-	tx, err := b.writer.begin(ctx)
+	var n int64
+	err = b.transact(ctx, func(tx transaction) (err error) {
+		ms := now.UnixMilli()
+		if n, err = tx.exec(t.sweep, []any{ms, ms, limit}); err != nil {
+			return b.outcome(ctx, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return 0, b.outcome(ctx, err)
-	}
-	ms := now.UnixMilli()
-	n, err := tx.exec(t.sweep, []any{ms, ms, limit})
-	if err != nil {
-		tx.rollback()
-		return 0, b.outcome(ctx, err)
-	}
-	if err := tx.commit(); err != nil {
-		return 0, b.uncommitted(ctx, err)
+		return 0, err
 	}
 	return int(n), nil
 }
