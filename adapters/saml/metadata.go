@@ -2,8 +2,6 @@ package saml
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -24,7 +22,7 @@ const (
 	detailSSOURL        = "SSO URL not valid, allowed ones are localhost/HTTP/HTTPS URLs"
 	detailNotBase64     = "An X509Certificate in the IdP metadata is not base64"
 	detailNoX509        = "An X509Certificate in the IdP metadata cannot be read"
-	detailWeakKey       = "The X509Certificate in the IdP metadata has neither an RSA key of 2048 bits or more nor an ECDSA key"
+	detailWeakKey       = "The X509Certificate in the IdP metadata has neither an RSA key of 2048 bits or more nor an ECDSA key of 256"
 	detailSeveralIDPs   = "The metadata describes more than one identity provider"
 )
 
@@ -135,15 +133,10 @@ func readCertificate(e *xmltree.Element) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New(detailNoX509)
 	}
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if key.N.BitLen() >= minRSABits {
-			return der, nil
-		}
-	case *ecdsa.PublicKey:
-		return der, nil
+	if !strongKey(c.PublicKey) {
+		return nil, errors.New(detailWeakKey)
 	}
-	return nil, errors.New(detailWeakKey)
+	return der, nil
 }
 
 var pemLines = strings.NewReplacer("-----BEGIN CERTIFICATE-----", "", "-----END CERTIFICATE-----", "")

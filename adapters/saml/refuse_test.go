@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -301,6 +303,8 @@ func signatureRefusals() []refusal {
 			func(e *federation.Expect) { e.Certificates = [][]byte{testECDSAIdP().Certificate} }},
 		{"an RSA value under the name of ECDSA", federation.CodeSignature,
 			crafted(signing{signatureMethod: `<ds:SignatureMethod Algorithm="` + algECSHA256 + `"/>`}), nil},
+		{"a curve of 224 bits", federation.CodeSignature, crafted(signing{key: testSmallCurve().key, method: federationtest.ECDSASHA256}),
+			func(e *federation.Expect) { e.Certificates = [][]byte{testSmallCurve().certificate} }},
 		{"a key of 1024 bits", federation.CodeSignature, crafted(signing{key: testWeakIdP().Key}),
 			func(e *federation.Expect) { e.Certificates = [][]byte{testWeakIdP().Certificate} }},
 	}
@@ -348,6 +352,11 @@ func algorithmRefusals() []refusal {
 		{"two prefix lists", federation.CodeAlgorithm, crafted(signing{canonicalization: `<ds:CanonicalizationMethod Algorithm="` +
 			algExclusive + `">` + strings.Repeat(`<a:InclusiveNamespaces xmlns:a="`+algExclusive+`" PrefixList="x"/>`, 2) +
 			`</ds:CanonicalizationMethod>`}), nil},
+		{"a long prefix list", federation.CodeTooLarge, crafted(signing{prefixes: strings.Repeat("a ", 100)}), nil},
+		{"something inside the prefix list", federation.CodeAlgorithm, crafted(signing{canonicalization: `<ds:CanonicalizationMethod Algorithm="` +
+			algExclusive + `"><a:InclusiveNamespaces xmlns:a="` + algExclusive + `" PrefixList="x"><b/></a:InclusiveNamespaces></ds:CanonicalizationMethod>`}), nil},
+		{"something inside the digest method", federation.CodeAlgorithm,
+			edited(federationtest.SignAssertion, `</ds:DigestMethod>`, `<b/></ds:DigestMethod>`), nil},
 		{"unknown canonicalization", federation.CodeAlgorithm, crafted(signing{canonicalization: `<ds:CanonicalizationMethod Algorithm="` +
 			`http://www.w3.org/TR/1999/WD-xml-c14n-19991115"/>`}), nil},
 	}
@@ -831,6 +840,19 @@ func (hmacSigner) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte,
 	m.Write(digest)
 	return m.Sum(nil), nil
 }
+
+// testSmallCurve is a key on a curve that is too small to be believed.
+var testSmallCurve = sync.OnceValue(func() keyPairSigner {
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	der, err := federationtest.SelfSign(key, "small", testNow, testNow.Add(time.Hour))
+	if err != nil {
+		panic(err)
+	}
+	return keyPairSigner{key, der}
+})
 
 // testWeakIdP has a key that is too short to be believed.
 var testWeakIdP = sync.OnceValue(func() *federationtest.IdP {

@@ -23,8 +23,15 @@ const (
 	algSHA256    = nsXMLEnc + "sha256"
 )
 
-// minRSABits is the smallest RSA key whose signatures are believed: NIST SP 800-131A disallows less.
-const minRSABits = 2048
+// The smallest keys whose signatures are believed: NIST SP 800-131A disallows less of RSA, and XML Signature §6.4.3 asks
+// for no smaller curve.
+const (
+	minRSABits   = 2048
+	minECDSABits = 256
+)
+
+// maxPrefixes bounds a PrefixList, whose cost is paid for each namespace declaration before any signature is checked.
+const maxPrefixes = 32
 
 // canonicalizations is the allow-list; the value says whether it is exclusive.
 var canonicalizations = map[string]bool{
@@ -148,7 +155,7 @@ func (s *signature) readReference(ref *xmltree.Element) error {
 		return err
 	}
 	var known bool
-	if s.hash, known = digests[algorithm(parts[1])]; !known {
+	if s.hash, known = digests[algorithm(parts[1])]; !known || !emptyElement(parts[1]) {
 		return refuse(federation.CodeAlgorithm, "a digest method that is not allowed")
 	}
 	s.digest, err = base64Text(parts[2])
@@ -188,10 +195,12 @@ func readCanonicalization(e *xmltree.Element) (form xmltree.Canonicalization, er
 	parameters := 0
 	for c := range e.Elements() {
 		list, present := c.Attr("PrefixList")
-		if parameters++; parameters > 1 || !exclusive || !present || !c.Is(algExclusive, "InclusiveNamespaces") {
+		if parameters++; parameters > 1 || !exclusive || !present || !c.Is(algExclusive, "InclusiveNamespaces") || !emptyElement(c) {
 			return form, refuse(federation.CodeAlgorithm, "a parameter that the canonicalization does not have")
 		}
-		form.Prefixes = strings.Fields(list)
+		if form.Prefixes = strings.Fields(list); len(form.Prefixes) > maxPrefixes {
+			return form, refuse(federation.CodeTooLarge, "too many prefixes in a PrefixList")
+		}
 		for i, p := range form.Prefixes {
 			if p == "#default" {
 				form.Prefixes[i] = ""
@@ -221,11 +230,22 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return w.Sum(nil)
 }
 
+// strongKey reports whether signatures made with a key are believed.
+func strongKey(key crypto.PublicKey) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() >= minRSABits
+	case *ecdsa.PublicKey:
+		return key.Params().BitSize >= minECDSABits
+	}
+	return false
+}
+
 func (s *signature) verifyValue(digest []byte, keys []crypto.PublicKey) bool {
 	for _, key := range keys {
 		switch key := key.(type) {
 		case *rsa.PublicKey:
-			if key.N.BitLen() >= minRSABits && s.verifyRSA(key, digest) {
+			if s.verifyRSA(key, digest) {
 				return true
 			}
 		case *ecdsa.PublicKey:
