@@ -61,6 +61,19 @@ func (r *response) read() error {
 	return err
 }
 
+// belongs reports whether an element may stand directly in a Response.
+func belongs(e *xmltree.Element) bool {
+	switch e.Space {
+	case nsProtocol:
+		return e.Local == "Status" || e.Local == "Extensions"
+	case nsAssertion:
+		return e.Local == "Issuer" || e.Local == "Assertion" || e.Local == "EncryptedAssertion"
+	case nsSignature:
+		return e.Local == "Signature"
+	}
+	return false
+}
+
 // issuer is the one that the Response names, else the one of its only plain assertion.
 func (r *response) issuer() (string, error) {
 	if name, err := readIssuer(r.root); name != "" || err != nil {
@@ -196,6 +209,8 @@ func (r *response) findAssertion() (plain, encrypted *xmltree.Element, err error
 		case e.Is(nsSignature, "Signature") && e.Parent != r.root &&
 			!(e.Parent.Is(nsAssertion, "Assertion") && e.Parent.Parent == r.root):
 			return nil, nil, refuse(federation.CodeWrapping, "a Signature elsewhere than in the Response or its assertion")
+		case e.Parent == r.root && !belongs(e):
+			return nil, nil, refuse(federation.CodeMalformed, "an element in Response that does not belong there")
 		}
 	}
 	if count != 1 {
