@@ -80,12 +80,13 @@ func (c Client) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'")
 	data := map[string]any{"Again": Path}
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		data["Error"] = err.Error()
 	} else {
-		data["Profile"], data["IDToken"], data["Name"] = pretty(result.Profile), pretty(result.IDToken), result.Profile["email"]
+		data["Profile"], data["IDToken"], data["Person"] = pretty(result.Profile), pretty(result.IDToken), result.Profile
 	}
 	_ = page.Execute(w, data)
 }

@@ -43,7 +43,7 @@ type HandlerOptions struct {
 }
 
 // Handler serves the provider to a browser, under paths relative to where it is mounted: metadata, sso (the sign-in
-// page), login (which answers the service provider) and post.js. SSOURL must lead to sso. Any password would do, so
+// page), login (which answers the service provider), post.js and page.css. SSOURL must lead to sso. Any password would do, so
 // none is asked for.
 func (p *IdP) Handler(o HandlerOptions) http.Handler {
 	mux := http.NewServeMux()
@@ -54,6 +54,10 @@ func (p *IdP) Handler(o HandlerOptions) http.Handler {
 	mux.HandleFunc("GET /post.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write([]byte(`document.forms[0].submit();`))
+	})
+	mux.HandleFunc("GET /page.css", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write([]byte(style))
 	})
 	mux.HandleFunc("/sso", func(w http.ResponseWriter, r *http.Request) {
 		q, err := ParseRequest(r, nil)
@@ -91,14 +95,23 @@ func page(w http.ResponseWriter, t *template.Template, data any) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	// No form-action: browsers apply it to the redirects after the form, too.
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'")
 	_ = t.Execute(w, data)
 }
 
+const style = `:root { color-scheme: light dark; }
+body { max-width: 24rem; margin: 12vh auto 0; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.35rem; }
+input, button { display: block; box-sizing: border-box; width: 100%; padding: .6rem .75rem; font: inherit; border: 1px solid #8a8f9c; border-radius: 8px; }
+button { margin-top: 1.5rem; font-weight: 600; color: #fff; background: #1d6b57; border-color: #1d6b57; cursor: pointer; }
+:focus-visible { outline: 3px solid #3f9c84; outline-offset: 2px; }
+`
+
 var signInPage = template.Must(template.New("sign-in").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sign in: test identity provider</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sign in: test identity provider</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"></head>
 <body><h1>Test identity provider</h1>
-<p>{{.Issuer}} asks you to sign in. This provider believes whatever you say.</p>
+<p>Who are you? This provider believes whatever you say, and tells <b>{{.Issuer}}</b>, which asked.</p>
 <form method="post" action="login">
 <input type="hidden" name="id" value="{{.Request.ID}}"><input type="hidden" name="issuer" value="{{.Issuer}}">
 <input type="hidden" name="acs" value="{{.ACS}}"><input type="hidden" name="relayState" value="{{.RelayState}}">
@@ -109,7 +122,8 @@ var signInPage = template.Must(template.New("sign-in").Parse(`<!doctype html>
 `))
 
 var postPage = template.Must(template.New("post").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Signing in</title><script src="post.js" defer></script></head>
+<html lang="en"><head><meta charset="utf-8"><title>Signing in</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"><script src="post.js" defer></script></head>
 <body><form method="post" action="{{.ACS}}">
 <input type="hidden" name="SAMLResponse" value="{{.SAMLResponse}}">
 {{if .RelayState}}<input type="hidden" name="RelayState" value="{{.RelayState}}">
