@@ -35,7 +35,7 @@ func signatures(tb testing.TB, n int) {
 // batch is how many logins are measured at once. Between begin and finish the identity provider works, which is not
 // Portico's cost: its processor time is left out, and its garbage is gone before the measuring goes on. A batch is
 // large enough for the collector to run several times in what is measured.
-const batch = 250
+const batch = 100
 
 // measured adds the processor time that f takes to total.
 func measured(b *testing.B, total *time.Duration, f func()) {
