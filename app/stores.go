@@ -67,6 +67,9 @@ func openStore(ctx context.Context, lc fx.Lifecycle, address, variable string, s
 	if err != nil {
 		return nil, &startError{errors.Join(err, backend.Close())}
 	}
+	if err := s.Migrate(ctx); err != nil {
+		return nil, &startError{errors.Join(fmt.Errorf("the database of %s cannot be brought up to date: %w", variable, err), s.Close())}
+	}
 	lc.Append(fx.Hook{OnStop: func(context.Context) error { return s.Close() }})
 	return s, nil
 }

@@ -33,13 +33,14 @@ type Backend struct {
 	read    *bun.DB
 	writer  writer
 	dialect Dialect
+	schema  store.Schema
 	tables  map[string]*table
 	closed  atomic.Bool
 }
 
-// New makes a backend over a database whose structure is up to the schema (see Migrate). It owns the pools.
+// New makes a backend over a database whose structure Migrate brings up to the schema. It owns the pools.
 func New(c Config) *Backend {
-	b := &Backend{read: c.Read, dialect: c.Dialect, tables: make(map[string]*table, len(c.Schema))}
+	b := &Backend{read: c.Read, dialect: c.Dialect, schema: c.Schema, tables: make(map[string]*table, len(c.Schema))}
 	if c.Dialect.Embedded {
 		b.writer = newSerial(c.Write.DB)
 	} else {

@@ -67,10 +67,10 @@ func testDB(t *testing.T) *bun.DB {
 // TestPlans holds that no statement of a range or a write scans a table or sorts what an index has in order.
 func TestPlans(t *testing.T) {
 	db := testDB(t)
-	if _, err := Migrate(t.Context(), db, testDialect, testSchema); err != nil {
+	b := New(Config{Write: db, Read: db, Dialect: testDialect, Schema: testSchema})
+	if err := b.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b := New(Config{Write: db, Read: db, Dialect: testDialect, Schema: testSchema})
 	plan := func(text string) string {
 		rows, err := db.DB.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "?"))...)
 		if err != nil {
@@ -135,22 +135,23 @@ func TestMigrate(t *testing.T) {
 	db, ctx := testDB(t), t.Context()
 	older := store.Schema{{Name: "users", Indexes: testSchema[0].Indexes[:1]}}
 	for i, s := range []store.Schema{older, testSchema, older} {
-		n, err := Migrate(ctx, db, testDialect, s)
-		if err != nil || (n == 0) != (i == 2) {
-			t.Fatalf("step %d: %d statements, %v", i, n, err)
+		b := New(Config{Write: db, Read: db, Dialect: testDialect, Schema: s})
+		steps, err := b.Plan(ctx)
+		if err != nil || (len(steps) == 0) != (i == 2) {
+			t.Fatalf("step %d: %q, %v", i, steps, err)
 		}
-		if n, err = Migrate(ctx, db, testDialect, s); n != 0 || err != nil {
-			t.Fatalf("step %d again: %d statements, %v, want none", i, n, err)
+		if err := b.Migrate(ctx); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		if steps, err = b.Plan(ctx); len(steps) != 0 || err != nil {
+			t.Fatalf("step %d again: %q, %v, want nothing", i, steps, err)
 		}
 	}
-	have, err := testDialect.Inspect(ctx, db.DB)
-	if err != nil {
-		t.Fatal(err)
+	newest := New(Config{Write: db, Read: db, Dialect: testDialect, Schema: testSchema})
+	if steps, err := newest.Plan(ctx); len(steps) != 0 || err != nil {
+		t.Errorf("an older program took away what a newer one needs: %q, %v", steps, err)
 	}
-	if plan := Plan(db, testDialect, have, testSchema); len(plan) != 0 {
-		t.Errorf("an older program took away what a newer one needs: %q", plan)
-	}
-	for _, statement := range Plan(db, testDialect, Structure{}, testSchema) {
+	for _, statement := range plan(db.QueryGen(), testDialect, Structure{}, testSchema) {
 		if !strings.Contains(statement, `"users`) && !strings.Contains(statement, `"order`) && !strings.Contains(statement, `"bare`) {
 			t.Errorf("a name is not quoted: %s", statement)
 		}

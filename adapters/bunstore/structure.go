@@ -44,9 +44,9 @@ func failedIndex(c store.Collection, name string) string {
 	return ""
 }
 
-// Plan lists the statements that bring a database up to the schema. It only adds.
-func Plan(db *bun.DB, d Dialect, have Structure, s store.Schema) []string {
-	p := planner{Dialect: d, gen: db.QueryGen()}
+// plan lists the statements that bring a database up to the schema. It only adds.
+func plan(gen schema.QueryGen, d Dialect, have Structure, s store.Schema) []string {
+	p := planner{Dialect: d, gen: gen}
 	for _, c := range s {
 		p.collection(have[c.Name], c)
 	}
@@ -147,31 +147,54 @@ func (p *planner) names(columns []string) string {
 	return b.String()
 }
 
-// Migrate brings a database up to the schema in one transaction and says how many statements that took. A database
-// that is up to it costs one look.
-func Migrate(ctx context.Context, db *bun.DB, d Dialect, s store.Schema) (int, error) {
-	have, err := d.Inspect(ctx, db.DB)
-	if err != nil {
-		return 0, err
+// Plan implements store.Structured.
+func (b *Backend) Plan(ctx context.Context) ([]string, error) {
+	if err := b.usable(ctx); err != nil {
+		return nil, err
 	}
-	if len(Plan(db, d, have, s)) == 0 {
-		return 0, nil
-	}
-	tx, err := db.DB.BeginTx(ctx, nil)
+	steps, err := b.plan(ctx, b.read)
 	if err != nil {
-		return 0, err
+		return nil, b.outcome(ctx, err)
+	}
+	return steps, nil
+}
+
+func (b *Backend) plan(ctx context.Context, q Querier) ([]string, error) {
+	have, err := b.dialect.Inspect(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return plan(b.read.QueryGen(), b.dialect, have, b.schema), nil
+}
+
+// Migrate implements store.Structured, in one transaction. A database that is up to the schema costs one look.
+func (b *Backend) Migrate(ctx context.Context) error {
+	if steps, err := b.Plan(ctx); len(steps) == 0 || err != nil {
+		return err
+	}
+	err := b.writer.alone(ctx, func(conn *sql.Conn) error { return b.migrate(ctx, conn) })
+	if err != nil {
+		return b.outcome(ctx, err)
+	}
+	return nil
+}
+
+func (b *Backend) migrate(ctx context.Context, conn *sql.Conn) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if have, err = d.Inspect(ctx, tx); err != nil { // another instance may have been here meanwhile
-		return 0, err
+	steps, err := b.plan(ctx, tx) // anew: another instance may have been here meanwhile
+	if err != nil {
+		return err
 	}
-	plan := Plan(db, d, have, s)
-	for _, statement := range plan {
+	for _, statement := range steps {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return 0, fmt.Errorf("%s: %w", statement, err)
+			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	return len(plan), tx.Commit()
+	return tx.Commit()
 }
 
 // Add notes a column or an index of a table.

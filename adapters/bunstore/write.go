@@ -12,6 +12,8 @@ type writer interface {
 	// prepare makes a statement ready, before begin: a pool that is used up by transactions prepares nothing more.
 	prepare(ctx context.Context, s *statement) error
 	begin(ctx context.Context) (transaction, error)
+	// alone runs fn on a connection for itself.
+	alone(ctx context.Context, fn func(*sql.Conn) error) error
 	close() error
 }
 
@@ -39,6 +41,15 @@ func (p pool) begin(ctx context.Context) (transaction, error) {
 		return nil, err
 	}
 	return poolTx{tx, ctx}, nil
+}
+
+func (p pool) alone(ctx context.Context, fn func(*sql.Conn) error) error {
+	conn, err := p.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return fn(conn)
 }
 
 func (p pool) close() error { return p.db.Close() }
@@ -98,6 +109,17 @@ func (s *serial) begin(ctx context.Context) (transaction, error) {
 		return nil, ctx.Err()
 	}
 	return t, nil
+}
+
+func (s *serial) alone(ctx context.Context, fn func(*sql.Conn) error) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	s.drop()
+	return pool{s.db}.alone(ctx, fn)
 }
 
 func (s *serial) close() error {

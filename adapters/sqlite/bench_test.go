@@ -37,6 +37,9 @@ func benchStore(b *testing.B) *store.Store {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(context.Background()); err != nil {
+		b.Fatal(err)
+	}
 	return s
 }
 
@@ -168,6 +171,9 @@ func BenchmarkOpen(b *testing.B) {
 	visit := func() {
 		backend, err := sqlite.Driver.Open(context.Background(), u, schema, store.DriverOptions{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
+			b.Fatal(err)
+		}
+		if err := backend.(store.Structured).Migrate(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := backend.Get(context.Background(), time.Now(), "collection_7", []string{"1"}); err != nil {

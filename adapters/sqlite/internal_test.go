@@ -32,6 +32,9 @@ func (s settings) store(t *testing.T, u *url.URL) *store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
+	if err := st.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return st
 }
 

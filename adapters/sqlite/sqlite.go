@@ -62,10 +62,11 @@ func (s settings) open(ctx context.Context, u *url.URL, schema store.Schema) (st
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	if _, err := bunstore.Migrate(ctx, write, s.dialect, schema); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", path, unavailable(err)), read.Close(), write.Close())
+	b := bunstore.New(bunstore.Config{Write: write, Read: read, Dialect: s.dialect, Schema: schema})
+	if _, err := b.Plan(ctx); err != nil { // is it a database at all?
+		return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", path, unavailable(err)), b.Close())
 	}
-	return bunstore.New(bunstore.Config{Write: write, Read: read, Dialect: s.dialect, Schema: schema}), nil
+	return b, nil
 }
 
 // location is the path that a URL names.

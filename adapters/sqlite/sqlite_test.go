@@ -42,6 +42,9 @@ func openFile(t *testing.T, path string, s store.Schema) *store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
+	if err := st.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return st
 }
 

@@ -11,6 +11,9 @@ import (
 type Options struct {
 	Now    func() time.Time // required: the clock by which expiry is judged
 	Sealer Sealer           // required when a collection is Sealed
+	// Fence, where it is set, is asked before each Commit and Ping and refuses with its error: a process whose schema
+	// is no longer the database's may not write. It may use the Store to read.
+	Fence func(context.Context, *Store) error
 }
 
 // Sealer encrypts bodies at rest. aad binds the ciphertext to the document's address. Neither method may change
@@ -24,6 +27,7 @@ type Sealer interface {
 // It may be used concurrently.
 type Store struct {
 	backend     Backend
+	schema      Schema
 	collections map[string]*collection
 	expiring    []string
 	options     Options
@@ -49,7 +53,7 @@ func New(b Backend, s Schema, o Options) (*Store, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	st := &Store{backend: b, collections: make(map[string]*collection, len(s)), options: o}
+	st := &Store{backend: b, schema: s, collections: make(map[string]*collection, len(s)), options: o}
 	for _, c := range s {
 		if c.Sealed && o.Sealer == nil {
 			return nil, fmt.Errorf("%w: collection %s is sealed and there is no sealer", ErrInvalid, c.Name)
@@ -221,8 +225,39 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	return total, failed
 }
 
-// Ping asks the engine whether it answers.
-func (s *Store) Ping(ctx context.Context) error { return s.backend.Ping(ctx) }
+// Ping asks the engine whether it answers, and the fence whether this process may write.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.backend.Ping(ctx); err != nil {
+		return err
+	}
+	return s.fenced(ctx)
+}
+
+func (s *Store) fenced(ctx context.Context) error {
+	if s.options.Fence == nil {
+		return nil
+	}
+	return s.options.Fence(ctx, s)
+}
+
+// Plan lists the steps that bring the engine's structure up to the schema (see Structured).
+func (s *Store) Plan(ctx context.Context) ([]string, error) {
+	if b, ok := s.backend.(Structured); ok {
+		return b.Plan(ctx)
+	}
+	return nil, nil
+}
+
+// Migrate brings the engine's structure up to the schema (see Structured). It does not touch documents.
+func (s *Store) Migrate(ctx context.Context) error {
+	if b, ok := s.backend.(Structured); ok {
+		return b.Migrate(ctx)
+	}
+	return nil
+}
+
+// Schema is what the store was made with.
+func (s *Store) Schema() Schema { return s.schema }
 
 // Close releases the engine.
 func (s *Store) Close() error { return s.backend.Close() }

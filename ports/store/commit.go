@@ -16,6 +16,9 @@ func (s *Store) Commit(ctx context.Context, ops ...Op) error {
 	if err != nil {
 		return err
 	}
+	if err := s.fenced(ctx); err != nil {
+		return err
+	}
 	return s.backend.Commit(ctx, s.now(), ready)
 }
 

@@ -36,6 +36,9 @@ type Collection struct {
 	Indexes []Index
 	Expires bool // documents may carry ExpiresAt
 	Sealed  bool // bodies are encrypted at rest
+	// Keys tells the keys of a document from its id and body, for a migration that fills a new index over old
+	// documents. Backends do not call it.
+	Keys func(Doc) (map[string]string, error)
 }
 
 // Schema is every collection of a program.
@@ -119,6 +122,17 @@ type Backend interface {
 	Ping(ctx context.Context) error
 	// Close releases the engine; every later call answers ErrClosed.
 	Close() error
+}
+
+// Structured is implemented as well by a backend whose engine needs tables, indexes and the like before it can work.
+// Opening makes none of them. An index that Migrate makes orders the documents that are there by the keys they hold; a
+// unique one need not hold them to their keys until they are written anew.
+type Structured interface {
+	// Plan lists the steps to the schema's structure, each as an operator would run or read it; none when it is
+	// there. Steps only add.
+	Plan(ctx context.Context) ([]string, error)
+	// Migrate takes those steps. Repeating it does nothing; several instances may run it at once.
+	Migrate(ctx context.Context) error
 }
 
 // DriverOptions are what every driver is given when it opens.

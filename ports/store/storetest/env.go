@@ -26,6 +26,7 @@ var schema = store.Schema{
 		{Name: "by_name", Fields: []string{"tenant", "name"}, Unique: true},
 		{Name: "by_badge", Fields: []string{"badge"}, Unique: true},
 		{Name: "by_rank", Fields: []string{"team", "rank"}},
+		{Name: "by_first", Fields: []string{"name"}}, // of a field that an older schema's documents have as well
 	}},
 	{Name: tokens, Expires: true, Indexes: []store.Index{
 		{Name: "by_hash", Fields: []string{"hash"}, Unique: true},
@@ -89,6 +90,14 @@ func (e *env) reopen() {
 	e.backend = b
 	if e.Store, err = store.New(b, e.schema, store.Options{Now: e.Now, Sealer: ring}); err != nil {
 		e.Fatalf("store: %v", err)
+	}
+	for range 2 { // again does nothing
+		if err := e.Migrate(e.ctx); err != nil {
+			e.Fatalf("migrate: %v", err)
+		}
+	}
+	if plan, err := e.Plan(e.ctx); len(plan) > 0 || err != nil {
+		e.Fatalf("plan after migrating: %q, %v", plan, err)
 	}
 }
 

@@ -106,8 +106,8 @@ func reopen(e *env) {
 // olderSchema is the suite's as an older release might have had it.
 var olderSchema = store.Schema{{Name: people, Indexes: schema[0].Indexes[:1]}}
 
-// schemaGrows begins with an older schema. Documents of before are found by id and by the indexes that were; a new
-// index finds those that are written anew.
+// schemaGrows begins with an older schema. Documents of before are found by id, by the indexes that were, and by a new
+// index of fields they have; one of new fields finds those that are written anew.
 func schemaGrows(e *env) {
 	d := person("p1", "t", "a")
 	e.insert(people, d)
@@ -118,6 +118,7 @@ func schemaGrows(e *env) {
 	e.reopen()
 	e.holds(people, at(d, 1))
 	e.lists(people, store.Range{Index: "by_name", Eq: []string{"t"}}, "p1")
+	e.lists(people, store.Range{Index: "by_first", Eq: []string{"a"}}, "p1")
 	e.taken(people, "by_name", "a document of before", store.Insert(people, person("p2", "t", "a")))
 	d.Keys = keys{"tenant": "t", "name": "a", "badge": "7", "team": "t", "rank": "r"}
 	e.commit(store.Update(people, at(d, 1)))
