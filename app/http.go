@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	chimiddleware "github.com/go-chi/chi/v5/middleware"
 
 	"github.com/portico-sso/portico/api/middleware"
 	apioauth "github.com/portico-sso/portico/api/oauth"
@@ -35,10 +36,11 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	rest := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Admin: s.Admin, Logger: logger})
 
 	r := chi.NewRouter()
-	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers)
+	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers,
+		chimiddleware.GetHead) // what answers GET answers HEAD (RFC 9110 §9.1)
 	r.NotFound(shown.NotFound)
 	mountHealth(r, o.version, records, sessions)
-	mountPages(r, shown)
+	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger})
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
@@ -51,7 +53,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	return h, nil
 }
 
-func mountPages(r chi.Router, p *pages.Pages) {
+func mountPages(r chi.Router, p *pages.Pages, publicURL string) {
 	r.Get("/", p.Home)
 	r.Get("/error", p.ErrorPage)
 	r.HandleFunc("/api/error", func(w http.ResponseWriter, _ *http.Request) { // first, as in mountOAuth
@@ -59,6 +61,10 @@ func mountPages(r chi.Router, p *pages.Pages) {
 	})
 	r.Get("/api/error", p.ErrorJSON)
 	r.Get(oauth.PathChooser, p.IdPSelect)
+	for _, prefix := range wellKnown {
+		r.Get(prefix, p.WellKnown)
+		r.Get(prefix+"/oidc-configuration", p.OIDCSettings(publicURL+sso.OIDCCallbackPath))
+	}
 	r.Handle("/assets/*", http.StripPrefix("/assets", pages.Assets()))
 }
 
@@ -78,17 +84,21 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 		"/.well-known/openid-configuration": h.Discovery, "/api/well-known/openid-configuration": h.Discovery,
 	} {
 		open.Get(path, serve)
-		open.Head(path, serve)
 		open.Options(path, serve)
 	}
 }
+
+// wellKnown is where pages for people stand: for Polis the second is what the first is rewritten to.
+var wellKnown = []string{"/.well-known", "/well-known"}
 
 func mountSAML(r chi.Router, h *apisaml.Handler) {
 	for _, prefix := range []string{"/.well-known", "/api/well-known"} {
 		r.Get(prefix+"/sp-metadata", h.Metadata)
 		r.Get(prefix+"/saml.cer", h.Certificate)
 	}
-	r.Get("/.well-known/saml-configuration", h.Settings)
+	for _, prefix := range wellKnown {
+		r.Get(prefix+"/saml-configuration", h.Settings)
+	}
 }
 
 // mountHealth: healthz says that the process answers, readyz that its stores do.

@@ -46,6 +46,10 @@ func Assets() http.Handler {
 	}
 	server := http.FileServerFS(sub)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") { // no list of what there is
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		server.ServeHTTP(w, r)
 	})
@@ -252,7 +256,17 @@ type SAMLSettings struct{ ACS, EntityID, MetadataURL string }
 
 // SAMLSettings shows them.
 func (p *Pages) SAMLSettings(w http.ResponseWriter, r *http.Request, s SAMLSettings) {
-	p.render(w, r, http.StatusOK, "wellknown.html", s)
+	p.render(w, r, http.StatusOK, "saml.html", s)
+}
+
+// OIDCSettings shows what the administrator of an OpenID Connect identity provider copies.
+func (p *Pages) OIDCSettings(redirectURI string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { p.render(w, r, http.StatusOK, "oidc.html", redirectURI) }
+}
+
+// WellKnown serves GET /.well-known, links to everything public that others are configured with.
+func (p *Pages) WellKnown(w http.ResponseWriter, r *http.Request) {
+	p.render(w, r, http.StatusOK, "wellknown.html", nil)
 }
 
 // Plain answers an error as text, where programs read and no sign-in is under way.

@@ -49,9 +49,14 @@ type Connection struct {
 // Active reports whether people may sign in through the connection.
 func (c Connection) Active() bool { return c.Deactivated == nil || !*c.Deactivated }
 
-// Title is what a person reads in the chooser.
+// Title is what a person reads in the chooser. Polis reads the name there (contract §2.3), so it comes first where
+// Polis's API made the connection.
 func (c Connection) Title() string {
-	for _, s := range []string{c.Label, c.Name, FriendlyProvider(c.Provider())} {
+	label, name := c.Label, c.Name
+	if c.Polis {
+		label, name = name, label
+	}
+	for _, s := range []string{label, name, FriendlyProvider(c.Provider())} {
 		if s != "" {
 			return s
 		}

@@ -71,6 +71,9 @@ const (
 	ACSPathAlias = "/saml/api/oauth/saml"
 )
 
+// OIDCCallbackPath is the redirect URI that OpenID Connect identity providers know us by (Polis contract §2.5).
+const OIDCCallbackPath = "/api/oauth/oidc"
+
 // ACS are the addresses to which a connection's responses may be sent; the first is asked for.
 func (s *Service) ACS(c Connection) []string {
 	if c.ACSOverride != "" {

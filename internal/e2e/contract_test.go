@@ -16,10 +16,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/portico-sso/portico/app"
+	"github.com/portico-sso/portico/ports/federation/federationtest"
 )
 
 // The tests of this file and of contract_login_test.go walk the contract with clients of Ory Polis, one subtest for
@@ -98,7 +100,8 @@ func names(list []map[string]any) []string {
 }
 
 func TestContractGlobal(t *testing.T) {
-	p := start(t, nil)
+	const secondKey = "another-admin-key-of-the-comma-list"
+	p := start(t, func(c *app.Config) { c.AdminKeys = append(c.AdminKeys, secondKey) })
 	idp := newIdP(t, "https://idp.example/one")
 	p.connect(idp, nil)
 
@@ -106,6 +109,16 @@ func TestContractGlobal(t *testing.T) {
 		c, _, err := app.LoadConfig(nil)
 		if err != nil || c.Listen != ":5225" || c.PublicURL != "http://localhost:5225" {
 			t.Errorf("%q %q %v", c.Listen, c.PublicURL, err)
+		}
+	})
+	t.Run("§0.1 the public URL has the port that is listened on", func(t *testing.T) {
+		if c, _, err := app.LoadConfig([]string{"PORTICO_LISTEN=127.0.0.1:6000"}); err != nil || c.PublicURL != "http://localhost:6000" {
+			t.Errorf("%q %v", c.PublicURL, err)
+		}
+	})
+	t.Run("§0.1 the pages are in English", func(t *testing.T) {
+		if a := p.get("/error", "Accept-Language", "de"); !bytes.Contains(a.body, []byte(`<html lang="en">`)) {
+			t.Errorf("%s", a.body)
 		}
 	})
 	for _, path := range []string{"/", "/error", "/api/health", "/api/v1/sso", "/oauth/jwks", "/no/such/page"} {
@@ -148,12 +161,14 @@ func TestContractGlobal(t *testing.T) {
 			}
 		})
 	}
-	t.Run("§0.2 /.well-known/saml-configuration is a page", func(t *testing.T) {
-		a := p.get("/.well-known/saml-configuration")
-		if a.StatusCode != http.StatusOK || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {
-			t.Errorf("%s %v", a.Status, a.Header)
-		}
-	})
+	for _, page := range []string{"", "/saml-configuration", "/oidc-configuration"} {
+		t.Run("§0.2 /.well-known"+page+" is a page, served from /well-known"+page, func(t *testing.T) {
+			a, b := p.get("/.well-known"+page), p.get("/well-known"+page)
+			if a.StatusCode != http.StatusOK || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") || !bytes.Equal(a.body, b.body) {
+				t.Errorf("%s %v %s", a.Status, a.Header, b.Status)
+			}
+		})
+	}
 	t.Run("§0.2 /api/v1/connections is /api/v1/sso", func(t *testing.T) {
 		for _, rest := range []string{"?", "/exists?", "/product?"} {
 			query := "tenant=" + testTenant + "&product=" + testProduct
@@ -178,6 +193,7 @@ func TestContractGlobal(t *testing.T) {
 		{"no key", "/api/v1/sso?clientID=x", ""},
 		{"a wrong key", "/api/v1/sso?clientID=x", "Bearer wrong"},
 		{"a key without a scheme word", "/api/v1/sso?clientID=x", adminKey},
+		{"a key behind two spaces is the third word", "/api/v1/sso?clientID=x", "Bearer  " + adminKey},
 		{"/api/v1 is refused whatever is below", "/api/v1/dsync", ""},
 		{"/api/internals takes a key", "/api/internals/product", ""},
 		{"/api/admin takes no key but a session", "/api/admin/connections", "Bearer " + adminKey},
@@ -194,6 +210,11 @@ func TestContractGlobal(t *testing.T) {
 			}
 		})
 	}
+	t.Run("§0.3 every key of the list is taken", func(t *testing.T) {
+		if a := p.get("/api/v1/sso?clientID=x", "Authorization", "Api-Key "+secondKey); a.StatusCode != http.StatusOK {
+			t.Errorf("%s %s", a.Status, a.body)
+		}
+	})
 	for _, path := range []string{"/api/health", "/api/hello", "/api/error", "/api/oauth/authorize", "/api/oauth/jwks", "/api/well-known/sp-metadata",
 		"/api/auth/x", "/api/federated-saml/x", "/api/identity-federation/x", "/api/logout/x", "/api/scim/v2.0/x", "/api/scim/oauth/x", "/api/setup/x", "/api/branding"} {
 		t.Run("§0.3 open: "+path, func(t *testing.T) {
@@ -227,6 +248,14 @@ func TestContractGlobal(t *testing.T) {
 			t.Errorf("%s %s", a.Status, a.body)
 		}
 	})
+	for _, path := range []string{"/oauth/jwks", "/.well-known/openid-configuration", "/.well-known/sp-metadata", "/.well-known/saml.cer"} {
+		t.Run("§0.4 4, not as Polis: another verb is 405, no 500: "+path, func(t *testing.T) {
+			a := p.post(path, nil)
+			if allow := a.Header.Values("Allow"); a.StatusCode != http.StatusMethodNotAllowed || !slices.Contains(allow, "GET") || len(a.body) != 0 {
+				t.Errorf("%s %v %s", a.Status, allow, a.body)
+			}
+		})
+	}
 	t.Run("§0.4 GENERIC hides the reason", func(t *testing.T) {
 		p.get("/api/oauth/authorize?redirect_uri="+url.QueryEscape(callback)+"&client_id=unknown").onErrorPage(t, 403, generic)
 		if !strings.Contains(p.logs.String(), "connection_not_found") {
@@ -296,10 +325,46 @@ func TestContractGlobal(t *testing.T) {
 	}
 }
 
+func TestContractBasePath(t *testing.T) {
+	p := start(t, func(c *app.Config) { c.PublicURL += "/sso" }, app.WithHandler(func(h http.Handler) http.Handler { return http.StripPrefix("/sso", h) }))
+	p.URL += "/sso"
+	failed := p.get("/api/oauth/authorize")
+	t.Run("§0.5 the error page is below the path of the public URL", func(t *testing.T) {
+		cookie, err := http.ParseSetCookie(failed.Header.Get("Set-Cookie"))
+		if err != nil || failed.Header.Get("Location") != "/sso/error" || cookie.Name != "polis_error" || cookie.Path != "/sso/error" {
+			t.Errorf("to %q with %v, %v", failed.Header.Get("Location"), cookie, err)
+		}
+		page := p.get("/error", "Cookie", failed.Header.Get("Set-Cookie"))
+		if !bytes.Contains(page.body, []byte("Please specify a redirect URL.")) || !bytes.Contains(page.body, []byte(`href="/sso/assets/portico.css"`)) {
+			t.Errorf("%s", page.body)
+		}
+		if a := p.get("/assets/portico.css"); a.StatusCode != http.StatusOK {
+			t.Error(a.Status)
+		}
+	})
+	t.Run("§2.1 and §2.3: so are the chooser and its buttons", func(t *testing.T) {
+		first := p.connect(newIdP(t, "https://idp.example/one"), nil)
+		p.connect(newIdP(t, "https://idp.example/two"), nil)
+		chooser := p.get("/api/oauth/authorize?" + polisClient(nil).Encode()).location()
+		if chooser.Path != "/sso/idp/select" {
+			t.Fatal(chooser)
+		}
+		page := p.get(chooser.String())
+		if button := regexp.MustCompile(`class="button" href="(/sso/idp/select\?[^"]*idp_hint=[^"]*)"`).FindSubmatch(page.body); button == nil {
+			t.Errorf("%s", page.body)
+		}
+		chosen := p.get(chooser.String() + "&idp_hint=" + first["clientID"].(string))
+		if chosen.location().Path != "/sso/api/oauth/authorize" {
+			t.Error(chosen.Header.Get("Location"))
+		}
+	})
+}
+
 const (
 	generic    = "Something wrong happened. Please contact your administrator."
 	noSelector = "Please provide `clientID` or `tenant` and `product`."
 	noMetadata = "Please provide rawMetadata or encodedRawMetadata or metadataUrl"
+	noClientID = "Please provide the clientId from OpenID Provider"
 )
 
 // sample is a complete body of POST /api/v1/sso, changed by change: nil removes a field.
@@ -352,10 +417,13 @@ func TestContractPostConnectionRefuses(t *testing.T) {
 		{"§1.1 strategy: the key decides, its value is irrelevant", map[string]any{"rawMetadata": nil, "isSAML": false}, 400, noMetadata},
 		{"§1.1 strategy: both on POST, SAML wins", map[string]any{"rawMetadata": "", "isOIDC": true}, 400, noMetadata},
 		{"§1.1 POST 1: SAML", map[string]any{"rawMetadata": nil, "metadataUrl": ""}, 400, noMetadata},
-		{"§1.1 POST 1: OIDC clientId", map[string]any{"rawMetadata": nil, "isOIDC": true}, 400, "Please provide the clientId from OpenID Provider"},
+		{"§1.1 POST 1: OIDC clientId", map[string]any{"rawMetadata": nil, "isOIDC": true}, 400, noClientID},
 		{"§1.1 POST 1: OIDC clientSecret", oidc(map[string]any{"oidcClientSecret": ""}), 400, "Please provide the clientSecret from OpenID Provider"},
 		{"§1.1 POST 1: OIDC discoveryUrl or metadata", oidc(nil), 400, "Please provide the discoveryUrl or issuer metadata for the OpenID Provider"},
 		{"§1.1 POST 1: OIDC issuer", oidc(map[string]any{"oidcMetadata": map[string]any{}}), 400, `"issuer" missing in the metadata for the OpenID Provider`},
+		{"§1.1 POST 1: OIDC authorization_endpoint", oidc(map[string]any{"oidcMetadata": `{"issuer":"i"}`}), 400, `"authorization_endpoint" missing in the metadata for the OpenID Provider`},
+		{"§1.1 POST 1: OIDC token_endpoint", oidc(map[string]any{"oidcMetadata": `{"issuer":"i","authorization_endpoint":"a"}`}), 400, `"token_endpoint" missing in the metadata for the OpenID Provider`},
+		{"§1.1 POST 1: OIDC userinfo_endpoint", oidc(map[string]any{"oidcMetadata": `{"issuer":"i","authorization_endpoint":"a","token_endpoint":"t"}`}), 400, `"userinfo_endpoint" missing in the metadata for the OpenID Provider`},
 		{"§1.1 POST 1: OIDC jwks_uri", oidc(map[string]any{"oidcMetadata": `{"issuer":"i","authorization_endpoint":"a","token_endpoint":"t","userinfo_endpoint":"u"}`}), 400, `"jwks_uri" missing in the metadata for the OpenID Provider`},
 		{"§1.1 POST 1: OIDC metadata that is no JSON", oidc(map[string]any{"oidcMetadata": "x"}), 400, "Could not parse OIDC Provider metadata, expected a valid JSON string"},
 		{"§1.1 POST, not as Polis: no OIDC connections yet", oidc(map[string]any{"oidcDiscoveryUrl": "https://op.example"}), 400, notAvailable},
@@ -385,6 +453,15 @@ func TestContractPostConnectionRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p.admin(http.MethodPost, "/api/v1/sso", sample(t, sampleEntity, c.change)).refused(t, c.status, c.message)
+		})
+	}
+	for field, message := range map[string]string{"rawMetadata": noMetadata, "encodedRawMetadata": noMetadata, "metadataUrl": noMetadata, "isSAML": noMetadata,
+		"oidcDiscoveryUrl": noClientID, "oidcMetadata": noClientID, "isOIDC": noClientID} {
+		t.Run("§1.1 strategy: the key "+field, func(t *testing.T) {
+			p.admin(http.MethodPost, "/api/v1/sso", sample(t, sampleEntity, map[string]any{"rawMetadata": nil, "oidcClientId": ""})).refused(t, 400, "Missing SSO connection params")
+			body := sample(t, sampleEntity, map[string]any{"rawMetadata": nil})
+			body[field] = ""
+			p.admin(http.MethodPost, "/api/v1/sso", body).refused(t, 400, message)
 		})
 	}
 	t.Run("§1.1 POST 11, not as Polis (§11.4 37): XML that cannot be read is 400", func(t *testing.T) {
@@ -445,6 +522,39 @@ func TestContractPostConnection(t *testing.T) {
 			t.Errorf("%v, want %v", recorded, want)
 		}
 	})
+	t.Run("§1.1 several signing certificates are joined by commas", func(t *testing.T) {
+		second, err := federationtest.NewIdP(federationtest.Options{Now: time.Now, EntityID: "urn:else"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificates := regexp.MustCompile(`<md:KeyDescriptor.*</md:KeyDescriptor>`)
+		both := certificates.ReplaceAllStringFunc(string(newIdP(t, "urn:both").Metadata()), func(one string) string {
+			return one + string(certificates.Find(second.Metadata()))
+		})
+		recorded := create(t, sample(t, "urn:both", map[string]any{"rawMetadata": both}))["idpMetadata"].(map[string]any)
+		sum := sha1.Sum(second.Certificate)
+		for name, want := range map[string]string{"publicKey": base64.StdEncoding.EncodeToString(second.Certificate), "thumbprint": hex.EncodeToString(sum[:]), "validTo": " GMT"} {
+			if list := strings.Split(recorded[name].(string), ","); len(list) != 2 || !strings.HasSuffix(list[1], want) {
+				t.Errorf("%s: %v", name, list)
+			}
+		}
+	})
+	for entityID, want := range map[string]string{"https://www.acme.example/saml": "acme.example", "urn:acme": "idp.example"} {
+		t.Run("§1.1 provider of "+entityID, func(t *testing.T) {
+			if got := create(t, sample(t, entityID, nil))["idpMetadata"].(map[string]any)["provider"]; got != want {
+				t.Errorf("%v, want %s", got, want)
+			}
+		})
+	}
+	t.Run("§1.1 POST 9: an empty sortOrder is none", func(t *testing.T) {
+		for _, none := range []any{"", nil} {
+			body := sample(t, sampleEntity, nil)
+			body["sortOrder"] = none
+			if got := create(t, body)["sortOrder"]; got != nil {
+				t.Errorf("%v", got)
+			}
+		}
+	})
 	for _, c := range []struct {
 		name  string
 		value any
@@ -460,7 +570,7 @@ func TestContractPostConnection(t *testing.T) {
 			}
 		})
 	}
-	t.Run("§1.1 redirectUrl: repeated form key", func(t *testing.T) {
+	t.Run("§1.1 redirectUrl: repeated form key, §0.1 becomes a list", func(t *testing.T) {
 		form := url.Values{"tenant": {"form"}, "product": {"p"}, "defaultRedirectUrl": {callback}, "redirectUrl": {"https://a.example/", "https://b.example/"},
 			"encodedRawMetadata": {base64.StdEncoding.EncodeToString(newIdP(t, sampleEntity).Metadata())}}
 		a := p.post("/api/v1/sso", form, "Authorization", "Api-Key "+adminKey)
@@ -571,6 +681,29 @@ func TestContractGetConnections(t *testing.T) {
 			t.Errorf("%v", list)
 		}
 	})
+	for host, want := range map[string]any{"acme.okta.com": "Okta", "sts.windows.net": "Entra ID", "mocksaml.com": "MockSAML", "app.onelogin.com": "OneLogin",
+		"x.keycloak.com": "Keycloak", "sso.jumpcloud.com": "JumpCloud", "accounts.google.com": "Google", "acme.auth0.com": "Auth0", "auth.pingone.com": "PingOne", "idp.example": nil} {
+		t.Run("§1.1 friendlyProviderName of "+host, func(t *testing.T) {
+			make(host, "friendly", "f", "https://"+host+"/saml", nil)
+			list := p.list("/api/v1/sso?tenant=friendly&product=f")
+			if got := list[0]["idpMetadata"].(map[string]any)["friendlyProviderName"]; got != want {
+				t.Errorf("%v, want %v", got, want)
+			}
+		})
+	}
+	t.Run("§0.6 a page has 50 elements at most, and by default", func(t *testing.T) {
+		for i := range 51 {
+			make(fmt.Sprint(i), "many", "m", fmt.Sprintf("urn:many:%d", i), nil)
+		}
+		for query, want := range map[string]int{"": 50, "&pageLimit=0": 50, "&pageLimit=1000": 50, "&pageLimit=51": 50, "&pageLimit=49": 49, "&pageOffset=50": 1} {
+			if got := p.list("/api/v1/sso/product?product=m" + query); len(got) != want {
+				t.Errorf("%q: %d, want %d", query, len(got), want)
+			}
+		}
+		if got := p.list("/api/v1/sso?tenant=many&product=m"); len(got) != 51 {
+			t.Errorf("§1.1 GET, not as Polis (§11.3 27): %d of a tenant's 51 connections", len(got))
+		}
+	})
 	t.Run("§1.1 GET product: a bare array, paged as §0.6 says", func(t *testing.T) {
 		for query, want := range map[string][]string{
 			"":                         {"other", "third", "second", "first"},
@@ -592,7 +725,9 @@ func TestContractGetConnections(t *testing.T) {
 }
 
 func TestContractChangeConnections(t *testing.T) {
-	p := start(t, nil)
+	p := start(t, func(c *app.Config) {
+		c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
 	made := p.admin(http.MethodPost, "/api/v1/sso", sample(t, sampleEntity, map[string]any{"name": "N", "label": "L", "description": "D"})).json(t)
 	clientID, secret := made["clientID"].(string), made["clientSecret"].(string)
 	read := func() map[string]any { return p.list("/api/v1/sso?clientID=" + clientID)[0] }
@@ -668,12 +803,45 @@ func TestContractChangeConnections(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+	t.Run("§1.1 PATCH metadata by each of the three keys; without metadataUrl the stored one is cleared", func(t *testing.T) {
+		path := atomic.Int64{}
+		metadata := func(path any) []byte {
+			return bytes.ReplaceAll(newIdP(t, sampleEntity).Metadata(), []byte("https://idp.example/sso"), fmt.Appendf(nil, "https://idp.example/%v", path))
+		}
+		upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(metadata(path.Load())) }))
+		defer upstream.Close()
+		for i, c := range []struct {
+			field string
+			value any
+			url   any // the stored metadataUrl
+		}{
+			{"metadataUrl", upstream.URL, upstream.URL},
+			{"encodedRawMetadata", base64.StdEncoding.EncodeToString(metadata(1)), nil},
+			{"metadataUrl", upstream.URL, upstream.URL},
+			{"rawMetadata", string(metadata(3)), nil},
+		} {
+			path.Store(int64(i))
+			patch(map[string]any{"tenant": "api-boxyhq", "product": "api-saml-jackson", c.field: c.value}).empty(t, http.StatusNoContent)
+			got := read()
+			at := got["idpMetadata"].(map[string]any)["sso"].(map[string]any)["postUrl"]
+			if at != fmt.Sprintf("https://idp.example/%d", i) || got["metadataUrl"] != c.url {
+				t.Errorf("%d: %v, %v", i, at, got["metadataUrl"])
+			}
+		}
+	})
 	t.Run("§1.1 PATCH by tenant, product and clientSecret", func(t *testing.T) {
 		body := map[string]any{"tenant": "api-boxyhq", "product": "api-saml-jackson", "clientSecret": secret, "isSAML": 1, "name": "T"}
 		p.admin(http.MethodPatch, "/api/v1/sso", body).empty(t, http.StatusNoContent)
 		if got := read()["name"]; got != "T" {
 			t.Errorf("%v", got)
 		}
+	})
+	t.Run("§1.1 PATCH looks up by GET's rules and takes the first result", func(t *testing.T) {
+		time.Sleep(2 * time.Millisecond) // ids are in the order of creation to the millisecond
+		newer := p.admin(http.MethodPost, "/api/v1/sso", sample(t, "urn:newer", nil)).json(t)
+		body := map[string]any{"tenant": "api-boxyhq", "product": "api-saml-jackson", "clientSecret": secret, "isSAML": 1, "name": "older"}
+		p.admin(http.MethodPatch, "/api/v1/sso", body).refused(t, 400, "clientSecret mismatch")
+		p.admin(http.MethodDelete, fmt.Sprintf("/api/v1/sso?clientID=%s&clientSecret=%s", newer["clientID"], newer["clientSecret"]), nil).empty(t, http.StatusNoContent)
 	})
 
 	t.Run("§1.1 legacy GET", func(t *testing.T) {
@@ -688,6 +856,18 @@ func TestContractChangeConnections(t *testing.T) {
 		p.admin(http.MethodPatch, "/api/v1/saml/config", map[string]any{"clientID": clientID, "clientSecret": secret, "name": "legacy"}).empty(t, http.StatusNoContent)
 		if got := read()["name"]; got != "legacy" {
 			t.Errorf("%v", got)
+		}
+	})
+	t.Run("§1.1 legacy errors are plain text", func(t *testing.T) {
+		for _, a := range []answer{
+			p.admin(http.MethodPost, "/api/v1/saml/config", map[string]any{"tenant": "x"}),
+			p.admin(http.MethodPatch, "/api/v1/saml/config", map[string]any{"clientID": clientID, "clientSecret": "x"}),
+			p.admin(http.MethodDelete, "/api/v1/saml/config?tenant=x", nil),
+			p.admin(http.MethodGet, "/api/v1/saml/config/exists", nil),
+		} {
+			if a.StatusCode != 400 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") || len(a.body) == 0 || a.body[0] == '{' {
+				t.Errorf("%s %s: %s %q", a.Request.Method, a.Request.URL.Path, a.Status, a.body)
+			}
 		}
 	})
 	t.Run("§1.1 legacy POST and DELETE", func(t *testing.T) {
@@ -718,6 +898,10 @@ func TestContractChangeConnections(t *testing.T) {
 			}
 		})
 	}
+	t.Run("§1.1 DELETE takes query parameters only", func(t *testing.T) {
+		body := map[string]any{"tenant": "api-boxyhq", "product": "api-saml-jackson"}
+		p.admin(http.MethodDelete, "/api/v1/sso", body).refused(t, 400, "Please provide `clientID` and `clientSecret` or `tenant` and `product`.")
+	})
 	t.Run("§1.1 DELETE by tenant and product deletes all; wrong secret", func(t *testing.T) {
 		again := p.admin(http.MethodPost, "/api/v1/sso", sample(t, sampleEntity, nil)).json(t)
 		p.admin(http.MethodPost, "/api/v1/sso", sample(t, "urn:second", nil))

@@ -468,6 +468,8 @@ func TestSecurityHeaders(t *testing.T) {
 		"error page":     p.shown(p.acs("junk", "")),
 		"chooser":        p.get(chooser),
 		"settings":       p.get("/.well-known/saml-configuration"),
+		"OIDC settings":  p.get("/.well-known/oidc-configuration"),
+		"well-known":     p.get("/.well-known"),
 		"metadata":       p.get("/.well-known/sp-metadata"),
 		"certificate":    p.get("/.well-known/saml.cer"),
 		"discovery":      p.get("/.well-known/openid-configuration"),

@@ -139,6 +139,17 @@ func TestServeNeedsNoConfiguration(t *testing.T) {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)
 		}
 	}
+	for path, status := range map[string]int{"/demo": 404, "/demo/callback": 404, "/demo/idp/metadata": 404, "/demo/idp/sso": 404, "/assets/": 404} {
+		if a := s.get(path); a.StatusCode != status {
+			t.Errorf("%s: %s, want %d", path, a.Status, status)
+		}
+	}
+	for path, status := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 200, "/.well-known/sp-metadata": 200, "/oauth/jwks": 200,
+		"/none": 404, "/api/v1/sso": 401, "/api/oauth/token": 405} {
+		if a := s.do(s.request(http.MethodHead, path, nil)); a.StatusCode != status || len(a.body) != 0 {
+			t.Errorf("HEAD %s: %s, want %d (RFC 9110 §9.1)", path, a.Status, status)
+		}
+	}
 	key := first.find(&first.stdout, `(?m)^\s*(pk_\S+)$`)
 	asked := func(s *program, key string) int {
 		return s.get("/api/v1/sso/product?product=none", "Authorization", "Api-Key "+key).StatusCode
