@@ -1,0 +1,110 @@
+package engines
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Servers refuse to run as root, and nobody owns nothing else here.
+const serverUser = "nobody"
+
+// confine makes a command a process group of its own that dies with this process, in the folder root as its /, and as
+// nobody if we are root.
+func confine(c *exec.Cmd, root string) error {
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Chroot: root}
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	uid, gid, err := nobody()
+	c.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+	return err
+}
+
+func nobody() (uid, gid uint32, err error) {
+	u, err := user.Lookup(serverUser)
+	if err != nil {
+		return 0, 0, err
+	}
+	id, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	group, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	return uint32(id), uint32(group), errors.Join(err1, err2)
+}
+
+// own gives a file to the user that servers run as.
+func own(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	uid, gid, err := nobody()
+	if err != nil {
+		return err
+	}
+	return os.Chown(path, int(uid), int(gid))
+}
+
+// starts runs functions on one thread that never ends: the kernel sends Pdeathsig when the starting thread dies.
+var starts = func() chan func() {
+	queue := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range queue {
+			f()
+		}
+	}()
+	return queue
+}()
+
+func startProcess(c *exec.Cmd) error {
+	started := make(chan error)
+	starts <- func() { started <- c.Start() }
+	return <-started
+}
+
+// signalTree signals a process, its group and its descendants: PostgreSQL's are groups of their own.
+func signalTree(p *os.Process, s syscall.Signal) error {
+	below := descendants(p.Pid)
+	err := syscall.Kill(-p.Pid, s)
+	for _, pid := range below {
+		_ = syscall.Kill(pid, s) // it may just have ended
+	}
+	return err
+}
+
+// descendants are the processes that a process started, and so on.
+func descendants(pid int) (found []int) {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, _ := os.ReadFile(path)
+		_, rest, _ := strings.Cut(string(text), ") ") // the name before may hold anything
+		if fields := strings.Fields(rest); len(fields) > 1 {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			parent, _ := strconv.Atoi(fields[1])
+			children[parent] = append(children[parent], child)
+		}
+	}
+	for next := children[pid]; len(next) > 0; {
+		first := next[0]
+		found = append(found, first)
+		next = append(next[1:], children[first]...)
+	}
+	return found
+}
+
+func kill(p *os.Process) error      { return signalTree(p, syscall.SIGKILL) }
+func pause(p *os.Process) error     { return signalTree(p, syscall.SIGSTOP) }
+func resume(p *os.Process) error    { return signalTree(p, syscall.SIGCONT) }
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+func interrupt(p *os.Process) error { return p.Signal(syscall.SIGINT) }
+
+// tryLock takes a lock on a file that ends with this process.
+func tryLock(f *os.File) bool {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+}
