@@ -22,7 +22,8 @@ const (
 	detailSSOURL        = "SSO URL not valid, allowed ones are localhost/HTTP/HTTPS URLs"
 	detailNotBase64     = "An X509Certificate in the IdP metadata is not base64"
 	detailNoX509        = "An X509Certificate in the IdP metadata cannot be read"
-	detailWeakKey       = "The X509Certificate in the IdP metadata has neither an RSA key of 2048 bits or more nor an ECDSA key of 256"
+	detailKey           = "The X509Certificate in the IdP metadata has neither an RSA key of 2048 to 8192 bits nor an ECDSA key of 256 or more"
+	detailCertificates  = "The IdP metadata has more than 16 certificates for signing"
 	detailSeveralIDPs   = "The metadata describes more than one identity provider"
 )
 
@@ -93,6 +94,9 @@ func speaksSAML2(role *xmltree.Element) bool {
 	return slices.Contains(strings.Fields(protocols), nsProtocol)
 }
 
+// maxCertificates bounds the keys that each response is tried with. A provider that changes its key names two or three.
+const maxCertificates = 16
+
 // signingCertificates returns the certificates of keys for signing, or for no stated use (SAML Metadata §2.4.1.1).
 // Those of which no signature could be believed are left out.
 func signingCertificates(role *xmltree.Element) (certificates [][]byte, err error) {
@@ -113,8 +117,11 @@ func signingCertificates(role *xmltree.Element) (certificates [][]byte, err erro
 			}
 		}
 	}
-	if len(certificates) == 0 {
+	switch n := len(certificates); {
+	case n == 0:
 		return nil, refuse(federation.CodeMetadata, problem.Error())
+	case n > maxCertificates:
+		return nil, refuse(federation.CodeMetadata, detailCertificates)
 	}
 	return certificates, nil
 }
@@ -133,8 +140,8 @@ func readCertificate(e *xmltree.Element) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New(detailNoX509)
 	}
-	if !strongKey(c.PublicKey) {
-		return nil, errors.New(detailWeakKey)
+	if !usableKey(c.PublicKey) {
+		return nil, errors.New(detailKey)
 	}
 	return der, nil
 }

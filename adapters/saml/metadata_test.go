@@ -2,9 +2,13 @@ package saml
 
 import (
 	"bytes"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +24,16 @@ func TestReadMetadata(t *testing.T) {
 	key := func(use, value string) string {
 		return `<md:KeyDescriptor` + use + `><ds:KeyInfo><ds:X509Data><ds:X509Certificate>` + value +
 			`</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>`
+	}
+	certificates := make([][]byte, maxCertificates+1)
+	for i := range certificates {
+		certificates[i] = must[[]byte](t)(federationtest.SelfSign(testECDSAIdP().Key, strconv.Itoa(i), testNow, testNow))
+	}
+	keys := func(n int) (all string) {
+		for _, c := range certificates[:n] {
+			all += key("", base64.StdEncoding.EncodeToString(c))
+		}
+		return all
 	}
 	sso := `<md:SingleSignOnService Binding="` + bindingRedirect + `" Location="https://idp.example.com/sso?a=1&amp;b=2"/>`
 	entity := func(id, attributes, content string) string {
@@ -82,7 +96,11 @@ func TestReadMetadata(t *testing.T) {
 		{"encryption certificate only", idp(key(` use="encryption"`, certificate) + sso), refused("Could not find X509Certificate in the IdP metadata."), want},
 		{"not base64", idp(key("", "*") + sso), refused(detailNotBase64), want},
 		{"not a certificate", idp(key("", "AAAA") + sso), refused(detailNoX509), want},
-		{"weak key", idp(key("", base64.StdEncoding.EncodeToString(testWeakIdP().Certificate)) + sso), refused(detailWeakKey), want},
+		{"weak key", idp(key("", base64.StdEncoding.EncodeToString(testWeakIdP().Certificate)) + sso), refused(detailKey), want},
+		{"huge key", idp(key("", base64.StdEncoding.EncodeToString(hugeKey(t, testIdP().Certificate, 8200))) + sso), refused(detailKey), want},
+		{"as many certificates as allowed", idp(keys(maxCertificates) + sso), "",
+			with(func(p *federation.IdentityProvider) { p.Certificates = certificates[:maxCertificates] })},
+		{"too many certificates", idp(keys(maxCertificates+1) + sso), refused(detailCertificates), want},
 		{"service provider", sp, refused("Please provide a metadata with IDPSSODescriptor"), want},
 		{"something else", `<a/>`, refused("Please provide a metadata with IDPSSODescriptor"), want},
 		{"nobody", entities(""), refused("Please provide a metadata with IDPSSODescriptor"), want},
@@ -112,6 +130,50 @@ func TestReadMetadata(t *testing.T) {
 				t.Errorf("metadata %+v\nwant %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// hugeKey is a certificate with an RSA key of so many bits in place of its own. Nobody checks who issued it.
+func hugeKey(t *testing.T, der []byte, bits int) []byte {
+	t.Helper()
+	var outer struct {
+		TBS       asn1.RawValue
+		Algorithm pkix.AlgorithmIdentifier
+		Signature asn1.BitString
+	}
+	var tbs struct {
+		Version                   int `asn1:"explicit,tag:0"`
+		Serial                    *big.Int
+		Algorithm                 pkix.AlgorithmIdentifier
+		Issuer, Validity, Subject asn1.RawValue
+		Key                       struct {
+			Algorithm pkix.AlgorithmIdentifier
+			Bits      asn1.BitString
+		}
+	}
+	read := func(_ []byte, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(asn1.Unmarshal(der, &outer))
+	read(asn1.Unmarshal(outer.TBS.FullBytes, &tbs))
+	modulus := new(big.Int).Lsh(big.NewInt(1), uint(bits-1)) //nolint:gosec // a test's own number
+	modulus.SetBit(modulus, 0, 1)
+	tbs.Key.Bits.Bytes = must[[]byte](t)(asn1.Marshal(struct {
+		N *big.Int
+		E int
+	}{modulus, 65537}))
+	tbs.Key.Bits.BitLength = 8 * len(tbs.Key.Bits.Bytes)
+	outer.TBS = asn1.RawValue{FullBytes: must[[]byte](t)(asn1.Marshal(tbs))}
+	return must[[]byte](t)(asn1.Marshal(outer))
+}
+
+// TestHugeKeysAreNotTried holds for certificates that were stored before metadata with them was refused.
+func TestHugeKeysAreNotTried(t *testing.T) {
+	huge := hugeKey(t, testIdP().Certificate, 8200)
+	if keys := publicKeys([][]byte{huge, testIdP().Certificate}); len(keys) != 1 {
+		t.Errorf("%d keys, want that of the ordinary certificate alone", len(keys))
 	}
 }
 

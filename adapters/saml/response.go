@@ -235,11 +235,11 @@ func verifyAssertion(assertion *xmltree.Element, keys []crypto.PublicKey, covere
 
 // publicKeys reads the keys of the configured certificates. A certificate is only a container here: an expired one
 // serves as well (SAML Metadata Interoperability Profile §2.6.1), and one that cannot be read, or whose
-// key is weak, serves for nothing.
+// key is weak or huge, serves for nothing.
 func publicKeys(certificates [][]byte) []crypto.PublicKey {
 	keys := make([]crypto.PublicKey, 0, len(certificates))
 	for _, der := range certificates {
-		if c, err := x509.ParseCertificate(der); err == nil && strongKey(c.PublicKey) {
+		if c, err := x509.ParseCertificate(der); err == nil && usableKey(c.PublicKey) {
 			keys = append(keys, c.PublicKey)
 		}
 	}

@@ -24,9 +24,11 @@ const (
 )
 
 // The smallest keys whose signatures are believed: NIST SP 800-131A disallows less of RSA, and XML Signature §6.4.3 asks
-// for no smaller curve.
+// for no smaller curve. And the largest: anybody can post a response for a connection to verify, at a cost that grows
+// with the square of the key, which is whatever the customer's metadata holds (2 ms at 8192 bits, 30 s at a million).
 const (
 	minRSABits   = 2048
+	maxRSABits   = 8192
 	minECDSABits = 256
 )
 
@@ -230,11 +232,11 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return w.Sum(nil)
 }
 
-// strongKey reports whether signatures made with a key are believed.
-func strongKey(key crypto.PublicKey) bool {
+// usableKey reports whether signatures made with a key are believed.
+func usableKey(key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits
+		return key.N.BitLen() >= minRSABits && key.N.BitLen() <= maxRSABits
 	case *ecdsa.PublicKey:
 		return key.Params().BitSize >= minECDSABits
 	}
