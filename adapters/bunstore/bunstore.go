@@ -31,6 +31,7 @@ type Config struct {
 // Backend implements store.Backend.
 type Backend struct {
 	read    *bun.DB
+	write   *bun.DB
 	writer  writer
 	dialect Dialect
 	schema  store.Schema
@@ -40,11 +41,11 @@ type Backend struct {
 
 // New makes a backend over a database whose structure Migrate brings up to the schema. It owns the pools.
 func New(c Config) *Backend {
-	b := &Backend{read: c.Read, dialect: c.Dialect, schema: c.Schema, tables: make(map[string]*table, len(c.Schema))}
+	b := &Backend{read: c.Read, write: c.Write, dialect: c.Dialect, schema: c.Schema, tables: make(map[string]*table, len(c.Schema))}
 	if c.Dialect.Embedded {
 		b.writer = newSerial(c.Write.DB)
 	} else {
-		b.writer = pool{c.Write.DB}
+		b.writer = pool{c.Write.DB, c.Dialect.Patience}
 	}
 	for _, col := range c.Schema {
 		b.tables[col.Name] = newTable(b, col)
@@ -57,7 +58,9 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
-	if err := b.read.PingContext(ctx); err != nil {
+	run, cancel := b.running(ctx)
+	defer cancel()
+	if err := b.read.PingContext(run); err != nil {
 		return b.outcome(ctx, err)
 	}
 	return nil
@@ -89,12 +92,12 @@ func (b *Backend) table(ctx context.Context, name string) (*table, error) {
 	return t, nil
 }
 
-// running is the context under which a statement runs (see Dialect.Embedded).
-func (b *Backend) running(ctx context.Context) context.Context {
+// running is the context under which a statement runs (see Dialect.Embedded and Patience).
+func (b *Backend) running(ctx context.Context) (context.Context, context.CancelFunc) {
 	if b.dialect.Embedded {
-		return context.WithoutCancel(ctx)
+		return context.WithoutCancel(ctx), func() {}
 	}
-	return ctx
+	return limited(ctx, b.dialect.Patience)
 }
 
 // outcome says an engine's error in the port's terms, where nothing was being committed.
@@ -104,6 +107,8 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrClosed, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded): // of Dialect.Patience
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	switch b.dialect.Explain(err).Kind {
 	case Conflict:

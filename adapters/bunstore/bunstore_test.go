@@ -232,3 +232,28 @@ func TestPanicFreesTheWriter(t *testing.T) {
 		t.Errorf("the next transaction: %v", err)
 	}
 }
+
+// TestOneOrder holds that two commits meet the documents that are there in one order, whatever they do to them, so that
+// they do not wait for each other in a circle.
+func TestOneOrder(t *testing.T) {
+	d := testDialect
+	var met []string
+	d.Run = func(_ context.Context, _ *sql.DB, steps []Step) (int64, int, error) {
+		met = nil
+		for _, s := range steps {
+			met = append(met, fmt.Sprintf("%s %v", strings.Fields(s.Text())[0], s.Args[len(s.Args)-2])) // the id, of a guard
+		}
+		return 1, 0, nil
+	}
+	db := testDB(t)
+	b := New(Config{Write: db, Read: db, Dialect: d, Schema: testSchema})
+	doc := func(id string) store.Doc { return store.Doc{ID: id, Version: 1} }
+	for want, ops := range map[string][]store.Op{
+		"[UPDATE a DELETE b UPDATE c]": {store.Update("users", doc("c")), store.Check("users", doc("a")), store.Delete("users", doc("b"))},
+		"[DELETE a UPDATE b UPDATE c]": {store.Check("users", doc("c")), store.Delete("users", doc("a")), store.Update("users", doc("b"))},
+	} {
+		if err := b.Commit(t.Context(), time.Now(), ops); err != nil || fmt.Sprint(met) != want {
+			t.Errorf("%v, %v, want %s", met, err, want)
+		}
+	}
+}

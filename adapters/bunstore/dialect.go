@@ -1,6 +1,10 @@
 package bunstore
 
-import "context"
+import (
+	"context"
+	"database/sql"
+	"time"
+)
 
 // Dialect is what differs between SQL engines beyond what bun's own dialect knows.
 type Dialect struct {
@@ -15,6 +19,19 @@ type Dialect struct {
 	// not while a statement runs, which would cost a watching goroutine. Elsewhere a Check writes a hidden counter:
 	// reading a row at READ COMMITTED guards nothing.
 	Embedded bool
+	// Direct says that the driver prepares and keeps statements by itself: it is given their texts.
+	Direct bool
+	// Patience is how long a call may take before it is given up as if its connection were lost; 0 is no limit. It is
+	// not for engines that are Embedded.
+	Patience time.Duration
+	// Run runs steps in one transaction on a connection of the pool and says how many rows they changed. Of an error it
+	// says at which step it was, len(steps) if it was in committing, -1 before the first; where a step that must meet a
+	// row met none it answers store.ErrConflict. From the moment it commits it does not heed the context. nil runs them
+	// one by one through database/sql.
+	Run func(ctx context.Context, db *sql.DB, steps []Step) (rows int64, at int, err error)
+	// Lock keeps others from migrating until the transaction has ended and unlock is called; nil where transactions of
+	// themselves do.
+	Lock func(ctx context.Context, tx *sql.Tx) (unlock func(), err error)
 	// Explain says what an engine's error means.
 	Explain func(err error) Failure
 	// Inspect reads which tables, columns and indexes there are.
@@ -37,7 +54,7 @@ const (
 	Unknown     FailureKind = iota
 	Unique                  // a unique index is violated
 	Conflict                // concurrent transactions met; another try may succeed
-	Unavailable             // the engine refused; surely nothing was applied
+	Unavailable             // the engine refused; surely nothing was applied, not even by a commit under way
 	Lost                    // the answer was lost: a commit under way may be applied
 )
 

@@ -81,12 +81,20 @@ func (b *Backend) Count(ctx context.Context, now time.Time, collection string, r
 	if err != nil {
 		return 0, err
 	}
-	s, run := t.ranged(shapeOf(r, true)), b.running(ctx)
-	if err := s.prepare(run, b.read.DB); err != nil {
+	run, cancel := b.running(ctx)
+	defer cancel()
+	rows, err := t.ranged(shapeOf(r, true)).query(run, b.read.DB, args)
+	if err != nil {
 		return 0, b.outcome(ctx, err)
 	}
+	defer func() { _ = rows.Close() }()
 	var n int64
-	if err := s.prepared.Load().QueryRowContext(run, args...).Scan(&n); err != nil {
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return 0, b.outcome(ctx, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
 		return 0, b.outcome(ctx, err)
 	}
 	return n, nil
@@ -94,11 +102,9 @@ func (b *Backend) Count(ctx context.Context, now time.Time, collection string, r
 
 // query runs a statement that answers documents, about so many.
 func (t *table) query(ctx context.Context, s *statement, args []any, about int) ([]store.Doc, error) {
-	run := t.backend.running(ctx)
-	if err := s.prepare(run, t.backend.read.DB); err != nil {
-		return nil, t.backend.outcome(ctx, err)
-	}
-	rows, err := s.prepared.Load().QueryContext(run, args...)
+	run, cancel := t.backend.running(ctx)
+	defer cancel()
+	rows, err := s.query(run, t.backend.read.DB, args)
 	if err != nil {
 		return nil, t.backend.outcome(ctx, err)
 	}

@@ -10,14 +10,25 @@ import (
 	"github.com/uptrace/bun/schema"
 )
 
-// statement is a text that is prepared on a pool at its first use.
+// statement is a text that is prepared on a pool at its first use, or by the driver (see Dialect.Direct).
 type statement struct {
 	text     string
+	direct   bool
 	prepared atomic.Pointer[sql.Stmt]
 }
 
+func (s *statement) query(ctx context.Context, db *sql.DB, args []any) (*sql.Rows, error) {
+	if err := s.prepare(ctx, db); err != nil {
+		return nil, err
+	}
+	if s.direct {
+		return db.QueryContext(ctx, s.text, args...)
+	}
+	return s.prepared.Load().QueryContext(ctx, args...)
+}
+
 func (s *statement) prepare(ctx context.Context, db *sql.DB) error {
-	if s.prepared.Load() != nil {
+	if s.direct || s.prepared.Load() != nil {
 		return nil
 	}
 	p, err := db.PrepareContext(ctx, s.text)
@@ -36,11 +47,12 @@ type text struct {
 	gen         schema.QueryGen
 	placeholder func(int) string
 	limit       func(int) string
+	direct      bool
 	bound       int
 }
 
 func (b *Backend) text() *text {
-	t := &text{gen: b.read.QueryGen(), placeholder: b.dialect.Placeholder, limit: b.dialect.Limit}
+	t := &text{gen: b.read.QueryGen(), placeholder: b.dialect.Placeholder, limit: b.dialect.Limit, direct: b.dialect.Direct}
 	if t.limit == nil {
 		t.limit = t.placeholder
 	}
@@ -88,4 +100,4 @@ func (t *text) separate(i int) {
 	}
 }
 
-func (t *text) statement() *statement { return &statement{text: t.String()} }
+func (t *text) statement() *statement { return &statement{text: t.String(), direct: t.direct} }

@@ -185,6 +185,13 @@ func (b *Backend) migrate(ctx context.Context, conn *sql.Conn) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	if b.dialect.Lock != nil {
+		unlock, err := b.dialect.Lock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
 	steps, err := b.plan(ctx, tx) // anew: another instance may have been here meanwhile
 	if err != nil {
 		return err

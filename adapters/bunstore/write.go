@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"time"
 )
 
 // writer runs writing transactions.
@@ -19,28 +20,45 @@ type writer interface {
 
 // transaction is one writing transaction. It ends with commit or rollback.
 type transaction interface {
-	exec(s *statement, args []any) (rows int64, err error)
-	found(s *statement, args []any) (bool, error)
+	exec(s Step) (rows int64, err error)
+	settle() error // from here on the context does not end it
 	commit() error
 	rollback()
 }
 
 // pool is the writer of engines behind a network.
-type pool struct{ db *sql.DB }
+type pool struct {
+	db       *sql.DB
+	patience time.Duration // 0: no limit
+}
 
 type poolTx struct {
 	*sql.Tx
-	ctx context.Context
+	ctx    context.Context
+	stop   func() bool // ends ctx's dependence on the caller's context, and says whether that is still alive
+	cancel context.CancelFunc
 }
 
 func (p pool) prepare(ctx context.Context, s *statement) error { return s.prepare(ctx, p.db) }
 
 func (p pool) begin(ctx context.Context) (transaction, error) {
-	tx, err := p.db.BeginTx(ctx, nil)
+	run, cancel := limited(context.WithoutCancel(ctx), p.patience)
+	stop := context.AfterFunc(ctx, cancel)
+	tx, err := p.db.BeginTx(run, nil)
 	if err != nil {
+		stop()
+		cancel()
 		return nil, err
 	}
-	return poolTx{tx, ctx}, nil
+	return poolTx{tx, run, stop, cancel}, nil
+}
+
+// limited is a context that ends after so long, 0 being never.
+func limited(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
 }
 
 func (p pool) alone(ctx context.Context, fn func(*sql.Conn) error) error {
@@ -54,28 +72,36 @@ func (p pool) alone(ctx context.Context, fn func(*sql.Conn) error) error {
 
 func (p pool) close() error { return p.db.Close() }
 
-func (t poolTx) exec(s *statement, args []any) (int64, error) {
-	r, err := t.StmtContext(t.ctx, s.prepared.Load()).ExecContext(t.ctx, args...)
+func (t poolTx) exec(s Step) (int64, error) {
+	var r sql.Result
+	var err error
+	if s.statement.direct {
+		r, err = t.ExecContext(t.ctx, s.Text(), s.Args...)
+	} else {
+		r, err = t.StmtContext(t.ctx, s.statement.prepared.Load()).ExecContext(t.ctx, s.Args...)
+	}
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-func (t poolTx) found(s *statement, args []any) (bool, error) {
-	return scanFound(t.StmtContext(t.ctx, s.prepared.Load()).QueryRowContext(t.ctx, args...))
+func (t poolTx) settle() error {
+	if !t.stop() {
+		return context.Canceled
+	}
+	return t.ctx.Err()
 }
 
-func (t poolTx) commit() error { return t.Commit() }
-func (t poolTx) rollback()     { _ = t.Rollback() }
+func (t poolTx) commit() error {
+	defer t.cancel()
+	return t.Commit()
+}
 
-func scanFound(row *sql.Row) (bool, error) {
-	var one int
-	err := row.Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
+func (t poolTx) rollback() {
+	defer t.cancel()
+	t.stop()
+	_ = t.Rollback()
 }
 
 // serial is the writer of an embedded engine: one connection, with its statements, for one transaction at a time.
@@ -119,7 +145,7 @@ func (s *serial) alone(ctx context.Context, fn func(*sql.Conn) error) error {
 	}
 	defer func() { <-s.turn }()
 	s.drop()
-	return pool{s.db}.alone(ctx, fn)
+	return pool{db: s.db}.alone(ctx, fn)
 }
 
 func (s *serial) close() error {
@@ -177,25 +203,32 @@ func (t serialTx) run(text string) error {
 	return err
 }
 
-func (t serialTx) exec(s *statement, args []any) (int64, error) {
-	p, err := t.stmt(s.text)
+func (t serialTx) exec(s Step) (int64, error) {
+	p, err := t.stmt(s.Text())
 	if err != nil {
 		return 0, err
 	}
-	r, err := p.ExecContext(t.ctx, args...)
+	if s.reads {
+		return found(p.QueryRowContext(t.ctx, s.Args...))
+	}
+	r, err := p.ExecContext(t.ctx, s.Args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-func (t serialTx) found(s *statement, args []any) (bool, error) {
-	p, err := t.stmt(s.text)
-	if err != nil {
-		return false, err
+// found counts the row that a query asks for.
+func found(row *sql.Row) (int64, error) {
+	var one int64
+	err := row.Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	return scanFound(p.QueryRowContext(t.ctx, args...))
+	return one, err
 }
+
+func (t serialTx) settle() error { return nil }
 
 func (t serialTx) commit() error {
 	err := t.run("COMMIT")

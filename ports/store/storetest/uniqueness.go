@@ -90,6 +90,12 @@ func uniqueMoves(e *env) {
 		store.Update(people, named("p3", 2, "a")), store.Update(people, named("p2", 3, "b")))
 	e.lists(people, store.Range{Index: "by_name"}, "p3", "p2", "p4", "p5")
 
+	// A delete frees what an update takes, whichever has the lesser id.
+	e.insert(people, named("p6", 0, "six"), named("p7", 0, "seven"), named("p8", 0, "eight"))
+	e.commit(store.Update(people, named("p7", 1, "eight")), store.Delete(people, named("p8", 1, "")))
+	e.commit(store.Update(people, named("p7", 2, "six")), store.Delete(people, named("p6", 1, "")))
+	e.commit(store.Delete(people, named("p7", 3, "")))
+
 	// The holder's guard fails, so the key is not free, and the conflict is what is to be told.
 	e.refused(store.ErrConflict, "a stale holder", store.Update(people, named("p2", 4, "x")), store.Update(people, named("p5", 2, "y")))
 	e.taken(people, "by_name", "a checked holder", store.Update(people, named("p2", 4, "x")), store.Check(people, named("p5", 3, "")))
