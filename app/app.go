@@ -58,6 +58,14 @@ type options struct {
 	wrap    func(http.Handler) http.Handler
 }
 
+func newOptions(opts []Option) options {
+	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
 // WithDriver adds a storage driver.
 func WithDriver(d store.Driver) Option {
 	return func(o *options) { o.drivers = append(o.drivers, d) }
@@ -86,10 +94,7 @@ type (
 // New puts Portico together over the databases of the configuration and starts its background work.
 func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 	c = c.withDefaults()
-	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version}
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := newOptions(opts)
 	if o.logger == nil {
 		o.logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	}

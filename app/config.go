@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/portico-sso/portico/core/secret"
+	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
@@ -147,7 +148,13 @@ var settings = []setting{
 	}},
 	{"PORTICO_DATABASE_URL", true, func(c *Config, t string) error { return databaseURL(&c.DatabaseURL, t) }},
 	{"PORTICO_SESSION_URL", true, func(c *Config, t string) error { return databaseURL(&c.SessionURL, t) }},
-	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string) error { c.AdminKeys = list(t); return nil }},
+	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string) error {
+		c.AdminKeys = list(t)
+		if slices.ContainsFunc(c.AdminKeys, func(key string) bool { return strings.ContainsAny(key, " \t\r\n") }) {
+			return errors.New("separate the keys by commas; a key holds no white space, for it is a word of a header")
+		}
+		return nil
+	}},
 	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string) error { c.ClientSecretVerifier = secret.Secret(t); return nil }},
 	{"PORTICO_ENCRYPTION_KEYS", true, func(c *Config, t string) (err error) { c.EncryptionKeys, err = parseKeys(t); return err }},
 	{"PORTICO_SAML_ENTITY_ID", false, func(c *Config, t string) error {
@@ -167,8 +174,10 @@ var settings = []setting{
 	{"PORTICO_ALLOW_PRIVATE_NETWORKS", false, func(c *Config, t string) (err error) {
 		on, err := strconv.ParseBool(t)
 		if err != nil {
-			c.AllowPrivateNetworks, err = prefixes(t)
-			return err
+			if c.AllowPrivateNetworks, err = prefixes(t); err != nil {
+				return errors.New("give true, false, or a comma list of networks, such as 10.0.0.0/8")
+			}
+			return nil
 		}
 		if on {
 			c.AllowPrivateNetworks = privateNetworks
@@ -184,8 +193,8 @@ var settings = []setting{
 }
 
 // LoadConfig reads the environment; every variable may also be given as NAME_FILE, the name of a file that holds it.
-// The error is a ConfigError with all faults.
-func LoadConfig(environ []string) (Config, []Warning, error) {
+// The error is a ConfigError with all faults. Of the options, those that add drivers matter.
+func LoadConfig(environ []string, opts ...Option) (Config, []Warning, error) {
 	env := map[string]string{}
 	for _, line := range environ {
 		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, "PORTICO_") {
@@ -207,6 +216,7 @@ func LoadConfig(environ []string) (Config, []Warning, error) {
 			faults = append(faults, Fault{s.name, shown, err.Error()})
 		}
 	}
+	faults = append(faults, c.withoutDriver(newOptions(opts).drivers)...)
 	if scheme, _, _ := strings.Cut(c.withDefaults().DatabaseURL, ":"); !embedded(scheme) && len(c.EncryptionKeys) == 0 && !faults.mentions("PORTICO_ENCRYPTION_KEYS") {
 		faults = append(faults, Fault{"PORTICO_ENCRYPTION_KEYS", "", needKeys})
 	}
@@ -223,6 +233,18 @@ func LoadConfig(environ []string) (Config, []Warning, error) {
 	return c.withDefaults(), warnings, nil
 }
 
+// withoutDriver finds the databases that no driver opens.
+func (c Config) withoutDriver(drivers []store.Driver) ConfigError {
+	var faults ConfigError
+	for _, given := range []struct{ variable, url string }{{"PORTICO_DATABASE_URL", c.DatabaseURL}, {"PORTICO_SESSION_URL", c.SessionURL}} {
+		scheme, _, _ := strings.Cut(given.url, ":")
+		if _, err := driverFor(scheme, drivers); given.url != "" && err != nil {
+			faults = append(faults, Fault{given.variable, "", err.Error()})
+		}
+	}
+	return faults
+}
+
 // read takes the variable or the content of the file that its _FILE form names, and forgets both names. An empty one
 // is as good as unset: that is how compose files pass on what they lack.
 func (s setting) read(env map[string]string) (string, error) {
@@ -235,7 +257,7 @@ func (s setting) read(env map[string]string) (string, error) {
 	case file != "":
 		content, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 		if err != nil {
-			return "", fmt.Errorf("%s_FILE cannot be read: %w", s.name, err)
+			return "", fmt.Errorf("%s_FILE cannot be read; name a file that this process may read: %w", s.name, err)
 		}
 		return strings.TrimRight(string(content), "\r\n"), nil
 	}

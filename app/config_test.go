@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/portico-sso/portico/core/secret"
+	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
@@ -32,6 +33,9 @@ func addresses(texts ...string) (found []netip.Prefix) {
 }
 
 var longKey = strings.Repeat("k", shortKey)
+
+// exampleDriver is that of a main with an engine of its own.
+var exampleDriver = WithDriver(store.Driver{Schemes: []string{"exampledb", "examplecache"}})
 
 func TestConfigDefaults(t *testing.T) {
 	want := Config{
@@ -55,7 +59,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 	second, secondText := testKey("2025", 2)
 	want := Config{
 		Listen: "127.0.0.1:8080", PublicURL: "https://sso.example.com/base",
-		DatabaseURL: "postgres://u:p@db/portico", SessionURL: "redis://cache:6379",
+		DatabaseURL: "exampledb://u:p@db/portico", SessionURL: "examplecache://cache:6379",
 		AdminKeys: secret.List{longKey, longKey + "2"}, ClientSecretVerifier: "shared",
 		EncryptionKeys: []seal.Key{first, second}, SAMLEntityID: "https://saml.example.com", LogLevel: slog.LevelDebug,
 		TrustedProxies:       addresses("10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"),
@@ -63,7 +67,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 	}
 	values := map[string]string{
 		"PORTICO_LISTEN": "127.0.0.1:8080", "PORTICO_PUBLIC_URL": "https://sso.example.com/base/",
-		"PORTICO_DATABASE_URL": "postgres://u:p@db/portico", "PORTICO_SESSION_URL": "redis://cache:6379",
+		"PORTICO_DATABASE_URL": "exampledb://u:p@db/portico", "PORTICO_SESSION_URL": "examplecache://cache:6379",
 		"PORTICO_ADMIN_KEYS": longKey + " , " + longKey + "2,", "PORTICO_CLIENT_SECRET_VERIFIER": "shared",
 		"PORTICO_ENCRYPTION_KEYS": firstText + "," + secondText, "PORTICO_SAML_ENTITY_ID": "https://saml.example.com",
 		"PORTICO_LOG_LEVEL": "debug", "PORTICO_TRUSTED_PROXIES": "10.1.2.3/8,192.0.2.7, 2001:db8::1",
@@ -82,7 +86,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		byFile = append(byFile, name+"_FILE="+path)
 	}
 	for form, environ := range map[string][]string{"directly": direct, "by file": byFile} {
-		loaded, warnings, err := LoadConfig(environ)
+		loaded, warnings, err := LoadConfig(environ, exampleDriver)
 		if err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %v, %v", form, warnings, err)
 		}
@@ -124,7 +128,10 @@ func TestConfigFaults(t *testing.T) {
 		{"PORTICO_LOG_LEVEL", "loud", "debug, info, warn or error"},
 		{"PORTICO_TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"},
 		{"PORTICO_TRUSTED_PROXIES", "proxy.example.com", "10.0.0.0/8"},
-		{"PORTICO_ALLOW_PRIVATE_NETWORKS", "some", "10.0.0.0/8"},
+		{"PORTICO_ALLOW_PRIVATE_NETWORKS", "some", "true, false"},
+		{"PORTICO_ADMIN_KEYS", longKey + "\n" + longKey, "by commas"},
+		{"PORTICO_ADMIN_KEYS", "Bearer " + longKey, "by commas"},
+		{"PORTICO_SESSION_URL", "exampledb://db", "there are: "},
 		{"PORTICO_POLIS_REDIRECT_MATCH", "maybe", "true or false"},
 		{"PORTICO_ADMIN_KEYS_FILE", "/does/not/exist", "cannot be read"},
 	} {
@@ -161,13 +168,41 @@ func TestConfigTellsEveryFaultAtOnceAndNoSecret(t *testing.T) {
 	}
 }
 
+// Each setting is given a wrong value: the one start names them all, with a cure.
+func TestConfigTellsTheFaultOfEverySetting(t *testing.T) {
+	wrong := map[string]string{
+		"PORTICO_LISTEN": "x", "PORTICO_PUBLIC_URL": "x", "PORTICO_DATABASE_URL": "cassandra://db", "PORTICO_SESSION_URL": "x", "PORTICO_ADMIN_KEYS": "a b",
+		"PORTICO_ENCRYPTION_KEYS": "x", "PORTICO_SAML_ENTITY_ID": "a b", "PORTICO_LOG_LEVEL": "x", "PORTICO_TRUSTED_PROXIES": "x",
+		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x",
+	}
+	environ := []string{"PORTICO_CLIENT_SECRET_VERIFIER_FILE=/does/not/exist"} // its text may be any
+	for name, value := range wrong {
+		environ = append(environ, name+"="+value)
+	}
+	_, _, err := LoadConfig(environ)
+	var faults ConfigError
+	if !errors.As(err, &faults) || len(faults) != len(settings) {
+		t.Errorf("%v, want a fault of each of the %d settings", err, len(settings))
+	}
+	for _, s := range settings {
+		if !faults.mentions(s.name) {
+			t.Errorf("%s is not named in:\n%v", s.name, err)
+		}
+	}
+	for _, f := range faults {
+		if f.Cure == "" {
+			t.Errorf("%s: no cure", f.Variable)
+		}
+	}
+}
+
 func TestConfigNeedsKeysForAServer(t *testing.T) {
-	_, _, err := LoadConfig([]string{"PORTICO_DATABASE_URL=postgres://db/portico", "PORTICO_LISTEN=nonsense"})
+	_, _, err := LoadConfig([]string{"PORTICO_DATABASE_URL=exampledb://db/portico", "PORTICO_LISTEN=nonsense"}, exampleDriver)
 	var faults ConfigError
 	if !errors.As(err, &faults) || !faults.mentions("PORTICO_ENCRYPTION_KEYS") || !faults.mentions("PORTICO_LISTEN") {
 		t.Errorf("got %v, want both faults", err)
 	}
-	_, _, err = LoadConfig([]string{"PORTICO_DATABASE_URL=postgres://db/portico", "PORTICO_ENCRYPTION_KEYS=bad"})
+	_, _, err = LoadConfig([]string{"PORTICO_DATABASE_URL=exampledb://db/portico", "PORTICO_ENCRYPTION_KEYS=bad"}, exampleDriver)
 	if !errors.As(err, &faults) || len(faults) != 1 {
 		t.Errorf("got %v, want one fault", err)
 	}

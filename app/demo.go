@@ -29,7 +29,7 @@ type demoCommand struct {
 
 // Run serves Portico on a database of its own that is gone afterwards.
 func (d demoCommand) Run(ctx context.Context, opts []Option) error {
-	c, _, err := LoadConfig(os.Environ())
+	c, _, err := LoadConfig(os.Environ(), opts...)
 	if err != nil {
 		return err
 	}

@@ -62,18 +62,18 @@ func (versionCommand) Run() error {
 type serveCommand struct{}
 
 func (serveCommand) Run(ctx context.Context, opts []Option) error {
-	c, warnings, err := LoadConfig(os.Environ())
+	c, warnings, err := LoadConfig(os.Environ(), opts...)
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	for _, w := range warnings { // also beside faults: a misspelt variable may be the cause of one
+		logger.Warn("setting", "variable", w.Variable, "warning", w.Message)
+	}
 	if err != nil {
 		return err
-	}
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	for _, w := range warnings {
-		logger.Warn("setting", "variable", w.Variable, "warning", w.Message)
 	}
 	// Listening comes first: a port that is taken must not leave keys behind.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s (PORTICO_LISTEN): %w", c.Listen, err)
+		return fmt.Errorf("cannot listen on %s: %w; stop what listens there, or give another address by PORTICO_LISTEN", c.Listen, err)
 	}
 	a, err := New(ctx, c, append([]Option{WithLogger(logger)}, opts...)...)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,9 +17,15 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/app"
+	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 var (
@@ -193,6 +200,47 @@ func encryptionKey(id string) string {
 	return id + ":" + base64.StdEncoding.EncodeToString(secret)
 }
 
+// failing is a backend whose server can be away.
+type failing struct {
+	store.Backend
+	away *atomic.Bool
+}
+
+func (f failing) Ping(ctx context.Context) error {
+	if f.away.Load() {
+		return store.ErrUnavailable
+	}
+	return f.Backend.Ping(ctx)
+}
+
+func TestReadyzAsksBothStores(t *testing.T) {
+	for name, change := range map[string]func(*app.Config){
+		"records":  func(c *app.Config) { c.DatabaseURL, c.SessionURL = "failing:", "memory:" },
+		"sessions": func(c *app.Config) { c.SessionURL = "failing:" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var away atomic.Bool
+			driver := store.Driver{Schemes: []string{"failing"}, Open: func(ctx context.Context, u *url.URL, s store.Schema, o store.DriverOptions) (store.Backend, error) {
+				b, err := memory.Driver.Open(ctx, u, s, o)
+				return failing{b, &away}, err
+			}}
+			p := start(t, func(c *app.Config) {
+				change(c)
+				c.EncryptionKeys = []seal.Key{{ID: "k1"}}
+			}, app.WithDriver(driver))
+			for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable, http.StatusOK} {
+				away.Store(status != http.StatusOK)
+				if a := p.get("/readyz"); a.StatusCode != status {
+					t.Errorf("readyz: %s %s, want %d", a.Status, a.body, status)
+				}
+				if a := p.get("/healthz"); a.StatusCode != http.StatusOK {
+					t.Errorf("healthz: %s", a.Status)
+				}
+			}
+		})
+	}
+}
+
 func TestServeReadsFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -250,14 +298,16 @@ func TestServeRefusesToStart(t *testing.T) {
 	}{
 		"several wrong values": {
 			env: []string{"PORTICO_LISTEN=nonsense", "PORTICO_PUBLIC_URL=sso.example.com", "PORTICO_LOG_LEVEL=loud",
-				"PORTICO_ADMIN_KEYS_FILE=/does/not/exist", "PORTICO_ENCRYPTION_KEYS=planted-secret", "PORTICO_TRUSTED_PROXIES=x"},
+				"PORTICO_ADMIN_KEYS_FILE=/does/not/exist", "PORTICO_ENCRYPTION_KEYS=planted-secret", "PORTICO_TRUSTED_PROXIES=x",
+				"PORTICO_SESSION_URL=cassandra://u:planted-secret@db", "PORTICO_DATABASE_ULR=x"},
 			want: []string{`PORTICO_LISTEN="nonsense": give host:port`, `PORTICO_PUBLIC_URL="sso.example.com": give`,
 				`PORTICO_LOG_LEVEL="loud": give debug`, `PORTICO_ADMIN_KEYS: PORTICO_ADMIN_KEYS_FILE cannot be read`,
-				`PORTICO_ENCRYPTION_KEYS: entry 1`, `PORTICO_TRUSTED_PROXIES="x"`},
+				`PORTICO_ENCRYPTION_KEYS: entry 1`, `PORTICO_TRUSTED_PROXIES="x"`, `PORTICO_SESSION_URL: no storage driver for "cassandra"; there are: sqlite`,
+				"did you mean PORTICO_DATABASE_URL?"},
 		},
 		"a taken port": {
 			env:  []string{"PORTICO_LISTEN=" + busy.Addr().String()},
-			want: []string{"cannot listen on " + busy.Addr().String() + " (PORTICO_LISTEN)", "address already in use"},
+			want: []string{"cannot listen on " + busy.Addr().String(), "address already in use", "give another address by PORTICO_LISTEN"},
 		},
 		"a scheme without a driver": {
 			env:  []string{"PORTICO_DATABASE_URL=cassandra://db/portico", "PORTICO_ENCRYPTION_KEYS=" + encryptionKey("k1")},
