@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/portico-sso/portico/core/cache"
+	"github.com/portico-sso/portico/ports/federation/federationtest"
 )
 
 // processorTime is what this process has used, of user and kernel.
@@ -47,8 +50,16 @@ func measured(b *testing.B, total *time.Duration, f func()) {
 	b.StopTimer()
 }
 
-// measureLogins signs a person in b.N times. limit is the rsa-ratio that may be reached, which the table shows beside.
-func measureLogins(b *testing.B, p *program, c client, limit float64) {
+// scenario is the sign-in to measure.
+type scenario struct {
+	client
+	person func(i int) federationtest.User // of the i-th login
+	pause  time.Duration                   // before it begins and before its answer, for which the clock must stand
+	limit  float64                         // the rsa-ratio that may be reached, shown beside; 0 where there is none
+}
+
+// measureLogins signs in b.N times.
+func measureLogins(b *testing.B, p *program, s scenario) {
 	b.ReportAllocs()
 	b.StopTimer()
 	b.ResetTimer()
@@ -58,39 +69,50 @@ func measureLogins(b *testing.B, p *program, c client, limit float64) {
 	for done := 0; done < b.N; {
 		logins := make([]*login, min(batch, b.N-done))
 		for i := range logins {
-			logins[i] = &login{program: p, client: c, person: person(0)}
+			logins[i] = &login{program: p, client: s.client, person: s.person(done + i)}
 		}
-		var used, unit time.Duration
-		measured(b, &used, func() {
-			for _, l := range logins {
-				l.begin(b)
-			}
-		})
-		for _, l := range logins {
-			l.answer(b)
-		}
-		measured(b, &used, func() {
-			for _, l := range logins {
-				l.finish(b)
-			}
-		})
-		start := processorTime(b)
-		signatures(b, 2*len(logins))
-		unit = processorTime(b) - start
-		ratios = append(ratios, 2*float64(used)/float64(unit))
+		used, unit := measureBatch(b, logins, s.pause)
+		ratios = append(ratios, float64(used)/float64(unit))
 		total += used
 		done += len(logins)
 	}
 	slices.Sort(ratios)
 	n := float64(b.N)
 	b.ReportMetric(ratios[len(ratios)/2], "rsa-ratio")
-	b.ReportMetric(limit, "rsa-ratio-limit")
+	if s.limit > 0 {
+		b.ReportMetric(s.limit, "rsa-ratio-limit")
+	}
 	b.ReportMetric(float64(total)/n, "cpu-ns/op")
 	b.ReportMetric(float64(p.reads.Load()-reads+p.commits.Load()-commits)/n, "store-calls")
 	b.ReportMetric(float64(p.commits.Load()-commits)/n, "commits")
 }
 
-// BenchmarkLogin is the sign-in of a person who signed in before: authorize, assertion consumer service, token and
+// measureBatch takes the processor time of some logins, and that of as many signatures.
+func measureBatch(b *testing.B, logins []*login, pause time.Duration) (used, unit time.Duration) {
+	measured(b, &used, func() {
+		for _, l := range logins {
+			l.skip(pause)
+			l.begin(b)
+		}
+	})
+	for _, l := range logins {
+		l.answer(b)
+	}
+	measured(b, &used, func() {
+		for _, l := range logins {
+			l.skip(pause)
+			l.finish(b)
+		}
+	})
+	start := processorTime(b)
+	signatures(b, 2*len(logins))
+	return used, (processorTime(b) - start) / 2
+}
+
+// known is one of the 16 persons who have signed in before.
+func known(i int) federationtest.User { return person(i % 16) }
+
+// BenchmarkLogin is the sign-in of persons who signed in before: authorize, assertion consumer service, token and
 // userinfo. rsa-ratio is its processor time in RSA-2048 signatures, one of which each id token and signed request takes.
 func BenchmarkLogin(b *testing.B) {
 	for _, v := range []struct {
@@ -104,10 +126,33 @@ func BenchmarkLogin(b *testing.B) {
 		{"id-token+signed-request", "ALWAYS", true, 4.5},
 	} {
 		p := startProgram(b, v.sign)
-		p.signIn(b, p.application(v.openID), person(0))
-		b.Run(v.name+"/application", func(b *testing.B) { measureLogins(b, p, p.application(v.openID), v.limit) })
-		b.Run(v.name+"/polis", func(b *testing.B) { measureLogins(b, p, p.polis(v.openID), v.limit) })
+		for i := range 16 {
+			p.signIn(b, p.application(v.openID), known(i))
+		}
+		s := scenario{client: p.application(v.openID), person: known, limit: v.limit}
+		b.Run(v.name+"/application", func(b *testing.B) { measureLogins(b, p, s) })
+		s.client = p.polis(v.openID)
+		b.Run(v.name+"/polis", func(b *testing.B) { measureLogins(b, p, s) })
 	}
+}
+
+// BenchmarkLoginRare is what the limits do not speak of: a plain sign-in with no configuration in the caches, and the
+// first one of each person.
+func BenchmarkLoginRare(b *testing.B) {
+	p := startProgram(b, "NEVER")
+	c := p.application(false)
+	first := 0
+	b.Run("first", func(b *testing.B) {
+		measureLogins(b, p, scenario{client: c, person: func(int) federationtest.User {
+			first++
+			return person(first)
+		}})
+	})
+	for i := range 16 {
+		p.signIn(b, c, known(i))
+	}
+	p.stopClock()
+	b.Run("alone", func(b *testing.B) { measureLogins(b, p, scenario{client: c, person: known, pause: cache.TTL}) })
 }
 
 // BenchmarkLoginConcurrent is 16 persons signing in at once, the identity provider's work included. None may fail.

@@ -74,7 +74,7 @@ func countedDriver(c *calls) store.Driver {
 		}}
 }
 
-// program is Portico without a listener, with one connection and one application.
+// program is Portico as a handler, with one connection and one application.
 type program struct {
 	http.Handler
 	calls
@@ -91,10 +91,16 @@ func (p *program) now() time.Time {
 	return time.Now()
 }
 
-func (p *program) stopClock()           { p.stopped.Store(time.Now().UnixNano()) }
-func (p *program) skip(d time.Duration) { p.stopped.Add(int64(d)) }
+func (p *program) stopClock() { p.stopped.Store(time.Now().UnixNano()) }
 
-// startProgram runs Portico on a SQLite file, with logs that are formatted and written to nowhere. signRequests is
+// skip moves a clock that stands.
+func (p *program) skip(d time.Duration) {
+	if d > 0 {
+		p.stopped.Add(int64(d))
+	}
+}
+
+// startProgram runs Portico in process on a SQLite file, with logs that are formatted and written to nowhere. signRequests is
 // ALWAYS or NEVER.
 func startProgram(tb testing.TB, signRequests string) *program {
 	tb.Helper()
@@ -119,17 +125,18 @@ func startProgram(tb testing.TB, signRequests string) *program {
 		_ = null.Close()
 	})
 	p.Handler = a.Handler
-	p.idp, err = federationtest.NewIdP(federationtest.Options{Now: p.now, Key: idpKey()})
-	if err != nil {
-		tb.Fatal(err)
-	}
 	p.configure(tb, signRequests)
 	return p
 }
 
-// configure makes the connection over the Polis API and the application over GraphQL.
+// configure makes the identity provider, its connection over the Polis API, and the application over GraphQL.
 func (p *program) configure(tb testing.TB, signRequests string) {
 	tb.Helper()
+	var err error
+	p.idp, err = federationtest.NewIdP(federationtest.Options{Now: p.now, Key: idpKey()})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	var connection struct{ ClientID, ClientSecret string }
 	p.admin(tb, "/api/v1/sso", map[string]any{"tenant": "acme.example", "product": "crm", "defaultRedirectUrl": callback,
 		"redirectUrl": []string{callback}, "encodedRawMetadata": base64.StdEncoding.EncodeToString(p.idp.Metadata())}, &connection)
