@@ -45,13 +45,21 @@ const (
 // Collections declares what this module stores.
 func Collections() store.Schema {
 	return store.Schema{
-		{Name: collection, Sealed: true, Indexes: []store.Index{
+		{Name: collection, Sealed: true, Keys: record.Keys(head), Indexes: []store.Index{
 			{Name: "by_organization", Fields: []string{"organization"}},
 		}},
-		{Name: links, Sealed: true, Indexes: []store.Index{
+		{Name: links, Sealed: true, Keys: record.Keys(linkHead), Indexes: []store.Index{
 			{Name: "by_identity", Fields: []string{"identity"}},
 		}},
 	}
+}
+
+func head(i Identity) store.Doc {
+	return store.Doc{ID: i.ID, Version: i.Version, Keys: map[string]string{"organization": i.OrganizationID}}
+}
+
+func linkHead(l link) store.Doc {
+	return store.Doc{ID: l.ID, Version: l.version, Keys: map[string]string{"identity": l.IdentityID}}
 }
 
 // Service keeps identities.
@@ -67,17 +75,11 @@ func NewService(records *store.Store, ids id.Source) *Service {
 	return &Service{store: records, ids: ids,
 		repo: record.Repo[Identity]{
 			Store: records, Collection: collection, Noun: "identity",
-			Head: func(i Identity) store.Doc {
-				return store.Doc{ID: i.ID, Version: i.Version, Keys: map[string]string{"organization": i.OrganizationID}}
-			},
-			SetVersion: func(i *Identity, v int64) { i.Version = v },
+			Head: head, SetVersion: func(i *Identity, v int64) { i.Version = v },
 		},
 		links: record.Repo[link]{
 			Store: records, Collection: links, Noun: "identity link",
-			Head: func(l link) store.Doc {
-				return store.Doc{ID: l.ID, Version: l.version, Keys: map[string]string{"identity": l.IdentityID}}
-			},
-			SetVersion: func(l *link, v int64) { l.version = v },
+			Head: linkHead, SetVersion: func(l *link, v int64) { l.version = v },
 		}}
 }
 

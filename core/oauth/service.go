@@ -59,7 +59,13 @@ const (
 
 // Collections declares what this module keeps in the store of records.
 func Collections() store.Schema {
-	return store.Schema{{Name: applications, Indexes: []store.Index{{Name: "by_project", Fields: []string{"project"}}}}}
+	return store.Schema{{Name: applications, Keys: record.Keys(applicationHead), Indexes: []store.Index{
+		{Name: "by_project", Fields: []string{"project"}},
+	}}}
+}
+
+func applicationHead(a Application) store.Doc {
+	return store.Doc{ID: a.ID, Version: a.Version, Keys: map[string]string{"project": a.ProjectID}}
 }
 
 // SessionCollections declares what this module keeps in the store of sessions.
@@ -75,10 +81,7 @@ func NewService(o Options) *Service {
 	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now), organizations: cache.New[string](o.IDs.Now),
 		applications: record.Repo[Application]{
 			Store: o.Records, Collection: applications, Noun: "application",
-			Head: func(a Application) store.Doc {
-				return store.Doc{ID: a.ID, Version: a.Version, Keys: map[string]string{"project": a.ProjectID}}
-			},
-			SetVersion: func(a *Application, v int64) { a.Version = v },
+			Head: applicationHead, SetVersion: func(a *Application, v int64) { a.Version = v },
 		},
 		codes: record.Repo[code]{
 			Store: o.Sessions, Collection: codes, Noun: "authorization code",

@@ -30,10 +30,14 @@ const collection = "organizations"
 
 // Collections declares what this module stores.
 func Collections() store.Schema {
-	return store.Schema{{Name: collection, Indexes: []store.Index{
+	return store.Schema{{Name: collection, Keys: record.Keys(head), Indexes: []store.Index{
 		{Name: "by_slug", Fields: []string{"project", "slug"}, Unique: true},
 		{Name: "by_project", Fields: []string{"project"}},
 	}}}
+}
+
+func head(o Organization) store.Doc {
+	return store.Doc{ID: o.ID, Version: o.Version, Keys: map[string]string{"project": o.ProjectID, "slug": key.Text(o.Slug)}}
 }
 
 // Service keeps organizations.
@@ -48,11 +52,7 @@ type Service struct {
 func NewService(records *store.Store, projects *project.Service, ids id.Source) *Service {
 	return &Service{store: records, projects: projects, ids: ids, repo: record.Repo[Organization]{
 		Store: records, Collection: collection, Noun: "organization",
-		Head: func(o Organization) store.Doc {
-			return store.Doc{ID: o.ID, Version: o.Version,
-				Keys: map[string]string{"project": o.ProjectID, "slug": key.Text(o.Slug)}}
-		},
-		SetVersion: func(o *Organization, v int64) { o.Version = v },
+		Head: head, SetVersion: func(o *Organization, v int64) { o.Version = v },
 	}}
 }
 

@@ -28,9 +28,13 @@ const collection = "projects"
 
 // Collections declares what this module stores.
 func Collections() store.Schema {
-	return store.Schema{{Name: collection, Indexes: []store.Index{
+	return store.Schema{{Name: collection, Keys: record.Keys(head), Indexes: []store.Index{
 		{Name: "by_slug", Fields: []string{"slug"}, Unique: true},
 	}}}
+}
+
+func head(p Project) store.Doc {
+	return store.Doc{ID: p.ID, Version: p.Version, Keys: map[string]string{"slug": key.Text(p.Slug)}}
 }
 
 // Service keeps projects.
@@ -44,10 +48,7 @@ type Service struct {
 func NewService(records *store.Store, ids id.Source) *Service {
 	return &Service{store: records, ids: ids, repo: record.Repo[Project]{
 		Store: records, Collection: collection, Noun: "project",
-		Head: func(p Project) store.Doc {
-			return store.Doc{ID: p.ID, Version: p.Version, Keys: map[string]string{"slug": key.Text(p.Slug)}}
-		},
-		SetVersion: func(p *Project, v int64) { p.Version = v },
+		Head: head, SetVersion: func(p *Project, v int64) { p.Version = v },
 	}}
 }
 

@@ -21,6 +21,17 @@ type Repo[T any] struct {
 	SetVersion func(*T, int64)
 }
 
+// Keys tells the keys of a document from what Head says of its value: store.Collection.Keys.
+func Keys[T any](head func(T) store.Doc) func(store.Doc) (map[string]string, error) {
+	return func(d store.Doc) (map[string]string, error) {
+		var v T
+		if err := json.Unmarshal(d.Body, &v); err != nil {
+			return nil, fmt.Errorf("record: read %s: %w", d.ID, err)
+		}
+		return head(v).Keys, nil
+	}
+}
+
 // Page is one page of a listing. Cursors[i] is the place of Items[i].
 type Page[T any] struct {
 	Items   []T

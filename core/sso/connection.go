@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/core/key"
+	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/federation"
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -91,7 +92,7 @@ const (
 
 // Collections declares what this module keeps in the store of records.
 func Collections() store.Schema {
-	return store.Schema{{Name: connections, Sealed: true, Indexes: []store.Index{
+	return store.Schema{{Name: connections, Sealed: true, Keys: record.Keys(connectionDoc), Indexes: []store.Index{
 		{Name: byClient, Fields: []string{"client"}, Unique: true},
 		{Name: byOrganization, Fields: []string{"organization"}},
 		{Name: byTenant, Fields: []string{"product", "tenant"}},

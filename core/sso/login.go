@@ -91,6 +91,7 @@ type Login struct {
 
 	request   *loginRequest // nil for an IdP-initiated login
 	subject   string
+	traits    json.RawMessage // the profile
 	assertion federation.Assertion
 }
 
@@ -208,7 +209,13 @@ func (s *Service) describe(login Login) (Login, error) {
 		return login, err
 	}
 	login.AuthTime = login.assertion.AuthnInstant
-	login.subject, err = subject(login.Profile, login.assertion)
+	if login.subject, err = subject(login.Profile, login.assertion); err != nil {
+		return login, err
+	}
+	if login.traits, err = json.Marshal(login.Profile); err == nil && len(login.traits) > maxProfile {
+		err = fault.New(fault.TooLarge, "profile_too_large",
+			"The identity provider sent too many or too long attributes. Its administrator has to map fewer.")
+	}
 	return login, err
 }
 
@@ -216,14 +223,10 @@ func (s *Service) describe(login Login) (Login, error) {
 // person's identity, and adds what issue returns for the store of sessions. Of parallel posts of one response one
 // completes; the others get Forbidden. issue may be called more than once.
 func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) []store.Op) error {
-	traits, err := json.Marshal(login.Profile)
-	if err != nil {
-		return err
-	}
 	return store.Retry(ctx, func() error {
 		person, records, err := s.Identities.SignIn(ctx, identity.Login{
 			ProjectID: login.Connection.ProjectID, OrganizationID: login.Connection.OrganizationID,
-			ConnectionID: login.Connection.ID, Subject: login.subject, Traits: traits,
+			ConnectionID: login.Connection.ID, Subject: login.subject, Traits: login.traits,
 		})
 		if err != nil {
 			return err

@@ -29,6 +29,7 @@ const (
 	formatTransient   = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 	noIDAndNoEmail    = "The identity provider sent neither an id nor an email address. Its administrator has to map one."
 	maxProfileSubject = 1024
+	maxProfile        = 1 << 20 // bytes of JSON: a commit of 4 MiB holds it twice, in the identity and in the code
 )
 
 // The attribute names under which identity providers send what a profile holds, in order of preference. The last
