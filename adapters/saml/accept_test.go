@@ -224,6 +224,13 @@ func contentAcceptances() []acceptance {
 			`<saml:Conditions NotOnOrAfter="`+minutes(3)+`"`), nil, expires(4 * time.Minute)},
 		{"the last of two confirmations counts", asserted(`<saml:SubjectConfirmation `, confirmation(9)+confirmation(2)+`<saml:SubjectConfirmation `,
 			` NotOnOrAfter="2026-03-04T05:11:07.000Z"><saml:Aud`, `><saml:Aud`), nil, expires(10 * time.Minute)},
+		{"an end that is never", asserted(` NotOnOrAfter="2026-03-04T05:11:07.000Z"><saml:Aud`, ` NotOnOrAfter="9999-12-31T23:59:59.9999999Z"><saml:Aud`,
+			` NotOnOrAfter="2026-03-04T05:11:07.000Z" Rec`, ` NotOnOrAfter="9999-12-31T23:59:59.9999999Z" Rec`), nil,
+			func(t *testing.T, a federation.Assertion) {
+				if a.ExpiresAt.Year() != 9999 {
+					t.Errorf("expires at %s", a.ExpiresAt)
+				}
+			}},
 		{"no NameID", signed(func(r *federationtest.Response) { r.NameID = "" }), nil, func(t *testing.T, a federation.Assertion) {
 			if a.NameID != (federation.NameID{}) {
 				t.Errorf("NameID %+v", a.NameID)

@@ -24,10 +24,13 @@ func readAssertion(e *xmltree.Element, expect federation.Expect) (a federation.A
 	if end, err = readAuthnStatements(e, expect, &a); err != nil {
 		return a, err
 	}
-	a.ExpiresAt = earlier(a.ExpiresAt, end).Add(expect.Skew)
+	a.ExpiresAt = earlier(earlier(a.ExpiresAt, end).Add(expect.Skew), endOfTime)
 	a.Attributes, err = readAttributes(e)
 	return a, err
 }
+
+// endOfTime is what some providers write for never; the skew would take it into a year that no store keeps.
+var endOfTime = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
 
 func checkHeader(e *xmltree.Element, expect federation.Expect, a *federation.Assertion) (err error) {
 	if v, _ := e.Attr("Version"); v != "2.0" {

@@ -607,6 +607,10 @@ func timeRefusals() []refusal {
 		{"impossible day", federation.CodeMalformed, asserted(end, ` NotOnOrAfter="2026-02-30T00:00:00Z"`), nil},
 		{"unreadable IssueInstant of the Response", federation.CodeMalformed,
 			edited(federationtest.SignAssertion, `IssueInstant="2026`, `IssueInstant="x2026`), nil},
+		{"AuthnInstant after the year 9999", federation.CodeMalformed,
+			asserted(`AuthnInstant="2026-03-04T05:06:07.000Z"`, `AuthnInstant="9999-12-31T23:59:59-14:00"`), nil},
+		{"AuthnInstant before the year 1", federation.CodeMalformed,
+			asserted(`AuthnInstant="2026-03-04T05:06:07.000Z"`, `AuthnInstant="0000-06-01T00:00:00Z"`), nil},
 		{"unreadable AuthnInstant", federation.CodeMalformed, asserted(`AuthnInstant="2026`, `AuthnInstant="x2026`), nil},
 	}
 }

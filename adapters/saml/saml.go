@@ -103,11 +103,12 @@ func text(e *xmltree.Element) (string, error) {
 	return xmltree.Trim(s), nil
 }
 
-// instant reads an xs:dateTime. SAML times are in UTC (SAML Core §1.3.3), so one without a zone is too.
+// instant reads an xs:dateTime. SAML times are in UTC (SAML Core §1.3.3), so one without a zone is too. A zone can take
+// the last hours of the year 9999 past it, where JSON has no times any more.
 func instant(s string) (time.Time, error) {
 	s = xmltree.Trim(s)
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, s); err == nil && t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 {
 			return t.UTC(), nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,58 @@ func TestSAMLResponsesOfManyKinds(t *testing.T) {
 			t.Errorf("description: %s", text)
 		}
 	})
+}
+
+// TestSAMLExtremes sends well signed responses that nobody would expect: what they say is a provider's business, and
+// never a fault of ours.
+func TestSAMLExtremes(t *testing.T) {
+	p := start(t, nil)
+	idp := newIdP(t, "https://idp.example/one")
+	p.connect(idp, nil)
+	attribute := func(name, value string) func(*federationtest.Response) {
+		pattern := regexp.MustCompile(` ` + name + `="[^"]*"`)
+		return func(r *federationtest.Response) {
+			r.EditAssertion = func(doc string) string { return pattern.ReplaceAllString(doc, ` `+name+`="`+value+`"`) }
+		}
+	}
+	// In CDATA a character that JSON escapes to six takes one.
+	const long = 200_000
+	cdata := func(r *federationtest.Response) {
+		r.Attributes = append(r.Attributes, federationtest.Attribute{Name: "roles", Values: []string{strings.Repeat("<", long)}})
+		r.Edit = func(doc string) string {
+			return strings.Replace(doc, strings.Repeat("&lt;", long), "<![CDATA["+strings.Repeat("<", long)+"]]>", 1)
+		}
+	}
+	groups := slices.Repeat([]string{"a group of many"}, 2000)
+	for name, c := range map[string]struct {
+		change  func(*federationtest.Response)
+		refused bool
+	}{
+		"valid until never":             {attribute("NotOnOrAfter", "9999-12-31T23:59:59.9999999Z"), false},
+		"valid until after the end":     {attribute("NotOnOrAfter", "9999-12-31T23:59:59-14:00"), true},
+		"valid since ever":              {attribute("NotBefore", "0001-01-01T00:00:00Z"), false},
+		"signed in at the end of time":  {attribute("AuthnInstant", "9999-12-31T23:59:59Z"), false},
+		"signed in after it":            {attribute("AuthnInstant", "9999-12-31T23:59:59-14:00"), true},
+		"signed in before its start":    {attribute("AuthnInstant", "0000-01-01T00:00:00+14:00"), true},
+		"attributes that fill a commit": {cdata, true},
+		"two thousand groups": {func(r *federationtest.Response) {
+			r.Attributes = append(r.Attributes, federationtest.Attribute{Name: "more", Values: groups})
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request := p.begin(polisClient(nil))
+			a := p.acs(p.respond(idp, request, c.change), request.RelayState)
+			if c.refused {
+				refusedBack(t, a, "access_denied")
+				return
+			}
+			signsIn(t, a)
+			token, _ := p.redeem(a.location().Query().Get("code"), nil).json(t)["access_token"].(string)
+			if info := p.userinfo(token); info.StatusCode != http.StatusOK {
+				t.Errorf("userinfo: %s %.200s", info.Status, info.body)
+			}
+		})
+	}
 }
 
 // sent is the request of an authorization, whichever binding carries it, its signature verified.
