@@ -96,6 +96,18 @@ func TestConfigReadsEverySetting(t *testing.T) {
 	}
 }
 
+func TestREADMETellsEverySetting(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		if !strings.Contains(string(readme), "\n| `"+s.name+"` |") {
+			t.Errorf("the README's table lacks %s", s.name)
+		}
+	}
+}
+
 func TestConfigPrivateNetworks(t *testing.T) {
 	for text, want := range map[string][]netip.Prefix{"true": privateNetworks, "false": nil, "::1,10.0.0.0/8": addresses("::1/128", "10.0.0.0/8")} {
 		c, _, err := LoadConfig([]string{"PORTICO_ALLOW_PRIVATE_NETWORKS=" + text})
