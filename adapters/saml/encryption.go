@@ -54,34 +54,65 @@ var (
 	}
 )
 
-var errDecrypt = errors.New("cannot decrypt")
+var errDecrypt = errors.New("it cannot be decrypted with the configured keys")
 
-// openAssertion decrypts an EncryptedAssertion and verifies the signature of what is in it, if it has one.
-//
-// Where the Response is signed, its signature covered the ciphertext. Where it is not, anyone may have altered the
-// ciphertext, and each kind of failure would tell him something about the plaintext (Jager and Somorovsky 2011): all of
-// them, up to and including the signature of the assertion, are then one and the same refusal.
-func openAssertion(
-	encrypted *xmltree.Element, decrypters []crypto.Decrypter, keys []crypto.PublicKey, covered bool,
-) (*xmltree.Element, error) {
+// opened is what an EncryptedAssertion held, or why that is not known.
+type opened struct {
+	with      []crypto.Decrypter
+	assertion *xmltree.Element
+	visible   error // anyone can see it in the document
+	err       error // only who decrypts can
+}
+
+// open decrypts the assertion once for all connections that the response is tried with: anybody can ask for it, and each
+// EncryptedKey costs a private-key operation.
+func (r *response) open(encrypted *xmltree.Element, decrypters []crypto.Decrypter) *opened {
+	same := r.opened != nil && len(r.opened.with) == len(decrypters) && (len(decrypters) == 0 || &r.opened.with[0] == &decrypters[0])
+	if same {
+		return r.opened
+	}
+	o := &opened{with: decrypters}
 	data, wrapped, err := readEncrypted(encrypted)
 	if err != nil {
-		return nil, err
+		o.visible = err
+	} else {
+		o.assertion, o.err = decryptAssertion(encrypted, data, wrapped, decrypters)
 	}
-	assertion, err := decryptAssertion(encrypted, data, wrapped, decrypters)
+	r.opened = o
+	return o
+}
+
+// openAssertion decrypts an EncryptedAssertion, verifies the signature of what is in it, if it has one, and reads it.
+//
+// Each kind of failure would tell whoever altered a ciphertext something about the plaintext (Jager and Somorovsky 2011).
+// That can be anyone where the Response is not signed; and where it is, a provider that put into its own Response what
+// another one encrypted for us, since all of them use one key of ours. So until the plaintext itself turns out to be
+// signed by the provider, there is one refusal for everything. Of a signed Response the operator's log tells more.
+func (r *response) openAssertion(
+	encrypted *xmltree.Element, keys []crypto.PublicKey, covered bool, e federation.Expect,
+) (a federation.Assertion, err error) {
+	o := r.open(encrypted, e.Decryption)
+	if o.visible != nil {
+		return a, o.visible
+	}
+	signed := false
+	if err = o.err; err == nil {
+		signed, err = verifyAssertion(o.assertion, keys, covered)
+	}
+	authentic := signed && err == nil
 	if err == nil {
-		err = verifyAssertion(assertion, keys, covered)
+		a, err = readAssertion(o.assertion, e)
 	}
 	switch {
 	case err == nil:
-		return assertion, nil
+		a.Encrypted = true
+		return a, nil
+	case authentic:
+		return federation.Assertion{}, err
 	case !covered:
-		return nil, refuse(federation.CodeDecryption,
-			"the Response is not signed, and its encrypted assertion does not decrypt to one that the identity provider signed")
-	case errors.Is(err, errDecrypt):
-		return nil, refuse(federation.CodeDecryption, "the assertion cannot be decrypted with the configured keys")
+		err = errors.New("the Response is not signed, and its encrypted assertion does not decrypt to one that the identity provider signed")
 	}
-	return nil, err
+	return federation.Assertion{}, refuse(federation.CodeDecryption, "the encrypted assertion cannot be used: "+err.Error())
 }
 
 // encryptedData is an EncryptedData or EncryptedKey: what it was made with and its octets.

@@ -688,21 +688,21 @@ func encryptionRefusals() []refusal {
 				}
 			})(t)
 		}, nil},
-		{"of junk", federation.CodeMalformed, inside(federationtest.SignResponse, func(string) string { return "junk" }), nil},
-		{"of a comment", federation.CodeForbiddenXML,
+		{"of junk", federation.CodeDecryption, inside(federationtest.SignResponse, func(string) string { return "junk" }), nil},
+		{"of a comment", federation.CodeDecryption,
 			inside(federationtest.SignResponse, func(s string) string { return strings.Replace(s, "ada@", "<!-- -->ada@", 1) }), nil},
-		{"of a document type", federation.CodeForbiddenXML,
+		{"of a document type", federation.CodeDecryption,
 			inside(federationtest.SignResponse, func(s string) string { return "<!DOCTYPE a>" + s }), nil},
-		{"of an ID of the Response", federation.CodeForbiddenXML,
+		{"of an ID of the Response", federation.CodeDecryption,
 			inside(federationtest.SignResponse, func(s string) string { return strings.Replace(s, `ID="_a"`, `ID="_r"`, 1) }), nil},
-		{"of something else", federation.CodeAssertion,
+		{"of something else", federation.CodeDecryption,
 			inside(federationtest.SignResponse, func(string) string { return `<saml:Evidence xmlns:saml="` + nsAssertion + `"/>` }), nil},
-		{"of two assertions", federation.CodeMalformed,
+		{"of two assertions", federation.CodeDecryption,
 			inside(federationtest.SignResponse, func(s string) string { return s + s }), nil},
-		{"of an assertion in an assertion", federation.CodeWrapping, inside(federationtest.SignResponse, func(s string) string {
+		{"of an assertion in an assertion", federation.CodeDecryption, inside(federationtest.SignResponse, func(s string) string {
 			return strings.Replace(s, "</saml:Subject>", "</saml:Subject><saml:Advice>"+evil(s)+"</saml:Advice>", 1)
 		}), nil},
-		{"of an assertion whose signature does not verify", federation.CodeSignature, func(t *testing.T) string {
+		{"of an assertion whose signature does not verify", federation.CodeDecryption, func(t *testing.T) string {
 			return encrypted(func(r *federationtest.Response) {
 				r.Sign = federationtest.SignResponse
 				r.EditAssertion = func(string) string {
@@ -775,6 +775,83 @@ func TestDecryptionTellsNothing(t *testing.T) {
 		if err.Error() != first || codeOf(t, err) != federation.CodeDecryption {
 			t.Errorf("%s: refused with %q, others with %q", name, err, first)
 		}
+	}
+}
+
+// TestDecryptionTellsOtherProvidersNothing puts what one provider encrypted for us, altered or not, into a Response that
+// another one signs. Its refusals must not depend on what the ciphertext decrypts to.
+func TestDecryptionTellsOtherProvidersNothing(t *testing.T) {
+	mallory := testOtherIdP()
+	sealed := func(by federationtest.Signed) string {
+		r := ordinary()
+		r.Sign, r.Encrypt = by, &federationtest.Encryption{Certificate: testSP().certificate, Data: federationtest.AES256CBC}
+		encrypted, _ := cut(t, must[string](t)(testIdP().ResponseXML(r)), "saml:EncryptedAssertion")
+		return encrypted
+	}
+	damage := func(encrypted string, at int) string {
+		head, value, _ := strings.Cut(encrypted[strings.LastIndex(encrypted, "<xenc:CipherValue>"):], ">")
+		value, rest, _ := strings.Cut(value, "<")
+		raw := must[[]byte](t)(base64.StdEncoding.DecodeString(value))
+		raw[(len(raw)+at)%len(raw)] ^= 0x55
+		return encrypted[:strings.LastIndex(encrypted, "<xenc:CipherValue>")] + head + ">" + base64.StdEncoding.EncodeToString(raw) + "<" + rest
+	}
+	steal := func(encrypted string, e federation.Expect) error {
+		r := ordinary()
+		r.Sign, r.Encrypt = federationtest.SignResponse, &federationtest.Encryption{Certificate: testSP().certificate}
+		r.EditEncrypted = func(string) string { return encrypted }
+		_, err := verify(must[string](t)(mallory.Response(r)), e)
+		return err
+	}
+	for _, by := range []federationtest.Signed{federationtest.SignAssertion, federationtest.SignNone} {
+		whole := sealed(by)
+		for name, encrypted := range map[string]string{
+			"whole": whole, "first block": damage(whole, 16), "middle": damage(whole, 300), "padding": damage(whole, -17), "last block": damage(whole, -1),
+		} {
+			e := expected(mallory) // who claims the entity ID of the other, as anybody can
+			if by == federationtest.SignNone {
+				e.Audience = "https://other.example.com/sp" // so that the whole one is not mallory's own login
+			}
+			err := steal(encrypted, e)
+			if err == nil {
+				t.Errorf("%s, signed %d: accepted", name, by)
+			} else if code := codeOf(t, err); code != federation.CodeDecryption {
+				t.Errorf("%s, signed %d: refused with %s (%v)", name, by, code, err)
+			}
+		}
+	}
+}
+
+// countingKey counts what it is asked to decrypt.
+type countingKey struct {
+	*rsa.PrivateKey
+	asked int
+}
+
+func (k *countingKey) Decrypt(r io.Reader, message []byte, o crypto.DecrypterOpts) ([]byte, error) {
+	k.asked++
+	return k.PrivateKey.Decrypt(r, message, o)
+}
+
+// TestDecryptsOnce holds for a response that is tried with several connections: their keys to decrypt with are the same.
+func TestDecryptsOnce(t *testing.T) {
+	answer := ordinary()
+	answer.Encrypt = &federationtest.Encryption{Certificate: testSP().certificate}
+	r := must[federation.Response](t)(New().ReadResponse(must[string](t)(testIdP().Response(answer))))
+	key := &countingKey{PrivateKey: testSP().key}
+	ours, theirs := expected(testIdP()), expected(testOtherIdP())
+	ours.Decryption = []crypto.Decrypter{key}
+	theirs.Decryption = ours.Decryption
+	for range 10 {
+		if _, err := r.Verify(theirs); err == nil {
+			t.Fatal("accepted for a connection of another provider")
+		}
+	}
+	if _, err := r.Verify(ours); err != nil || key.asked != 1 {
+		t.Errorf("%v after %d decryptions, want one", err, key.asked)
+	}
+	ours.Decryption = []crypto.Decrypter{newSP().key}
+	if _, err := r.Verify(ours); err == nil {
+		t.Error("what another key decrypted was accepted")
 	}
 }
 

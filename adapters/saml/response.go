@@ -13,6 +13,7 @@ import (
 type response struct {
 	root       *xmltree.Element
 	unverified federation.Unverified
+	opened     *opened // what the encrypted assertion held, once it was looked at
 }
 
 // ReadResponse implements federation.SAML.
@@ -160,18 +161,12 @@ func (r *response) Verify(e federation.Expect) (federation.Assertion, error) {
 		}
 	}
 	if encrypted != nil {
-		if plain, err = openAssertion(encrypted, e.Decryption, keys, sig != nil); err != nil {
-			return none, err
-		}
-	} else if err := verifyAssertion(plain, keys, sig != nil); err != nil {
+		return r.openAssertion(encrypted, keys, sig != nil, e)
+	}
+	if _, err := verifyAssertion(plain, keys, sig != nil); err != nil {
 		return none, err
 	}
-	a, err := readAssertion(plain, e)
-	if err != nil {
-		return none, err
-	}
-	a.Encrypted = encrypted != nil
-	return a, nil
+	return readAssertion(plain, e)
 }
 
 // checkEnvelope compares what the Response says of itself with what is expected.
@@ -219,18 +214,19 @@ func (r *response) findAssertion() (plain, encrypted *xmltree.Element, err error
 	return plain, encrypted, nil
 }
 
-// verifyAssertion verifies the signature of an assertion. It may have none where that of the Response covers it.
-func verifyAssertion(assertion *xmltree.Element, keys []crypto.PublicKey, covered bool) error {
+// verifyAssertion verifies the signature of an assertion and reports whether there is one. It may have none where that of
+// the Response covers it.
+func verifyAssertion(assertion *xmltree.Element, keys []crypto.PublicKey, covered bool) (signed bool, err error) {
 	sig, err := readSignature(assertion)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case sig != nil:
-		return sig.verify(keys)
+		return true, sig.verify(keys)
 	case !covered:
-		return refuse(federation.CodeUnsigned, "neither the Response nor the assertion is signed")
+		return false, refuse(federation.CodeUnsigned, "neither the Response nor the assertion is signed")
 	}
-	return nil
+	return false, nil
 }
 
 // publicKeys reads the keys of the configured certificates. A certificate is only a container here: an expired one

@@ -306,7 +306,7 @@ var refusals = map[federation.Code]string{
 	federation.CodeUnsigned:     "Invalid assertion signature. The response or its assertion must be signed.",
 	federation.CodeSignature:    "Invalid assertion signature. The connection may hold an outdated certificate.",
 	federation.CodeAlgorithm:    "The response is signed or encrypted with an algorithm that is not allowed, such as SHA-1.",
-	federation.CodeDecryption:   "The assertion cannot be decrypted. The identity provider may hold an outdated certificate.",
+	federation.CodeDecryption:   "The encrypted assertion cannot be used. The identity provider may hold an outdated certificate of ours.",
 	federation.CodeAssertion:    "The response must hold exactly one complete assertion.",
 	federation.CodeIssuer:       "The response comes from another identity provider than the one that was asked.",
 	federation.CodeAudience:     "Invalid audience. The identity provider must name this service's entity ID.",

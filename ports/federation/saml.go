@@ -33,7 +33,8 @@ const (
 	MaxMetadata = 1 << 20
 )
 
-// Response is a SAML response that was read and not yet believed.
+// Response is a SAML response that was read and not yet believed. It may be verified for several connections, one after
+// the other.
 type Response interface {
 	// Unverified is what the response says of itself, for finding the login it may belong to and for refusing it.
 	Unverified() Unverified
@@ -165,7 +166,7 @@ const (
 	CodeSignature    Code = "signature"     // a signature does not verify with the configured certificates
 	CodeAlgorithm    Code = "algorithm"     // an algorithm or transform outside the allow-list
 	CodeWrapping     Code = "wrapping"      // signature, reference and element are not in their one legal place
-	CodeDecryption   Code = "decryption"    // the assertion cannot be decrypted
+	CodeDecryption   Code = "decryption"    // the encrypted assertion cannot be used; which refusals end as this one: docs/saml.md
 	CodeAssertion    Code = "assertion"     // not exactly one assertion, or one without subject or conditions
 	CodeIssuer       Code = "issuer"
 	CodeAudience     Code = "audience"
