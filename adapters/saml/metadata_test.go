@@ -158,7 +158,7 @@ func hugeKey(t *testing.T, der []byte, bits int) []byte {
 	}
 	read(asn1.Unmarshal(der, &outer))
 	read(asn1.Unmarshal(outer.TBS.FullBytes, &tbs))
-	modulus := new(big.Int).Lsh(big.NewInt(1), uint(bits-1)) //nolint:gosec // a test's own number
+	modulus := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	modulus.SetBit(modulus, 0, 1)
 	tbs.Key.Bits.Bytes = must[[]byte](t)(asn1.Marshal(struct {
 		N *big.Int
