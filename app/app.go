@@ -55,11 +55,12 @@ type options struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	version string
+	openFor time.Duration // how long a database may not answer at the start
 	wrap    func(http.Handler) http.Handler
 }
 
 func newOptions(opts []Option) options {
-	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version}
+	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version, openFor: time.Minute}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -144,21 +145,21 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	keys := keypair.NewService(records.Store, ids)
 	samlKey, err := keys.Ensure(ctx, keypair.SAML)
 	if err != nil {
-		return nil, startFault("the SAML key", err)
+		return nil, startFault("the SAML key cannot be read or made", err)
 	}
 	rs256, err := keys.Ensure(ctx, keypair.OIDCRS256)
 	if err != nil {
-		return nil, startFault("the RS256 signing key", err)
+		return nil, startFault("the RS256 signing key cannot be read or made", err)
 	}
 	es256, err := keys.Ensure(ctx, keypair.OIDCES256)
 	if err != nil {
-		return nil, startFault("the ES256 signing key", err)
+		return nil, startFault("the ES256 signing key cannot be read or made", err)
 	}
 	s := &Services{Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
 	s.Admin = admin.NewService(records.Store, ids, c.AdminKeys)
 	if s.firstAdminKey, err = s.Admin.Start(ctx); err != nil {
-		return nil, startFault("the admin key", err)
+		return nil, startFault("the admin key cannot be read or made", err)
 	}
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
@@ -181,8 +182,8 @@ func newFetcher(c Config) portout.Fetcher {
 	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks})
 }
 
-// startFault names what could not be read or made. It is the first that is read of the database, so a wrong encryption
-// key shows here, with its cure.
+// startFault says what failed. The keys are the first that is read of the database, so a wrong encryption key shows
+// here, with its cure.
 func startFault(what string, err error) error {
 	var missing *seal.MissingKeyError
 	var wrong *seal.OpenError
@@ -192,7 +193,7 @@ func startFault(what string, err error) error {
 	case errors.As(err, &wrong):
 		err = fmt.Errorf("the encryption key %q is not the one that sealed the database: give the right one by PORTICO_ENCRYPTION_KEYS, or put back the key file beside the database", wrong.ID)
 	default:
-		err = fmt.Errorf("%s cannot be read or made: %w", what, err)
+		err = fmt.Errorf("%s: %w", what, err)
 	}
 	return &startError{err}
 }

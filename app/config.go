@@ -34,6 +34,7 @@ type Config struct {
 	TrustedProxies       []netip.Prefix // PORTICO_TRUSTED_PROXIES: comma list of addresses and networks
 	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true for privateNetworks, or a comma list
 	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
+	AutoMigrate          *bool          // PORTICO_AUTO_MIGRATE: bring databases up to this release; nil: embedded ones alone
 }
 
 // Warning is a setting that works and should be changed.
@@ -188,6 +189,14 @@ var settings = []setting{
 		if c.PolisRedirectMatch, err = strconv.ParseBool(t); err != nil {
 			return errors.New("give true or false")
 		}
+		return nil
+	}},
+	{"PORTICO_AUTO_MIGRATE", false, func(c *Config, t string) error {
+		on, err := strconv.ParseBool(t)
+		if err != nil {
+			return errors.New("give true or false")
+		}
+		c.AutoMigrate = &on
 		return nil
 	}},
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/migrate"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
@@ -32,46 +33,99 @@ func sessionSchema() store.Schema {
 	return slices.Concat(sso.SessionCollections(), oauth.SessionCollections())
 }
 
-// openStores opens the database, and the one for sessions where that is another.
+// openStores opens the databases and sees that they are up to this release.
 func openStores(ctx context.Context, lc fx.Lifecycle, c Config, o options) (Records, Sessions, error) {
+	all, err := openDatabases(ctx, c, o)
+	if err != nil {
+		return Records{}, Sessions{}, err
+	}
+	lc.Append(fx.Hook{OnStop: func(context.Context) error { return closeAll(all) }})
+	for _, d := range all {
+		if err := d.upToDate(ctx, o); err != nil {
+			return Records{}, Sessions{}, errors.Join(err, closeAll(all))
+		}
+	}
+	return Records{all[0].Store}, Sessions{all[len(all)-1].Store}, nil
+}
+
+// openDatabases opens the database, and the one for sessions where that is another.
+func openDatabases(ctx context.Context, c Config, o options) ([]database, error) {
 	keyring, err := newKeyring(c)
 	if err != nil {
-		return Records{}, Sessions{}, &startError{err}
+		return nil, &startError{err}
 	}
-	schema := recordSchema()
+	schema := append(recordSchema(), migrate.Collection())
 	if c.SessionURL == c.DatabaseURL {
 		schema = append(schema, sessionSchema()...)
 	}
-	records, err := openStore(ctx, lc, c.DatabaseURL, "PORTICO_DATABASE_URL", schema, keyring, o)
+	records, err := openDatabase(ctx, c, o, "PORTICO_DATABASE_URL", c.DatabaseURL, schema, keyring)
 	if err != nil || c.SessionURL == c.DatabaseURL {
-		return Records{records}, Sessions{records}, err
+		return []database{records}, err
 	}
-	sessions, err := openStore(ctx, lc, c.SessionURL, "PORTICO_SESSION_URL", sessionSchema(), keyring, o)
-	return Records{records}, Sessions{sessions}, err
+	schema = append(sessionSchema(), migrate.Collection())
+	sessions, err := openDatabase(ctx, c, o, "PORTICO_SESSION_URL", c.SessionURL, schema, keyring)
+	if err != nil {
+		return nil, errors.Join(err, records.Close())
+	}
+	return []database{records, sessions}, nil
 }
 
-func openStore(ctx context.Context, lc fx.Lifecycle, address, variable string, schema store.Schema, keyring *seal.Keyring, o options) (*store.Store, error) {
+func closeAll(all []database) error {
+	var failed error
+	for _, d := range all {
+		failed = errors.Join(failed, d.Close())
+	}
+	return failed
+}
+
+func openDatabase(ctx context.Context, c Config, o options, variable, address string, schema store.Schema, keyring *seal.Keyring) (database, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, &startError{fmt.Errorf("%s is not a URL", variable)}
+		return database{}, &startError{fmt.Errorf("%s is not a URL", variable)}
 	}
 	driver, err := driverFor(u.Scheme, o.drivers)
 	if err != nil {
-		return nil, &startError{fmt.Errorf("%s: %w", variable, err)}
+		return database{}, &startError{fmt.Errorf("%s: %w", variable, err)}
 	}
-	backend, err := driver.Open(ctx, u, schema, store.DriverOptions{Logger: o.logger})
+	backend, err := openBackend(ctx, driver, u, schema, variable, o)
 	if err != nil {
-		return nil, &startError{fmt.Errorf("the database of %s cannot be opened: %w", variable, err)}
+		return database{}, &startError{fmt.Errorf("the database of %s cannot be opened: %w", variable, err)}
 	}
-	s, err := store.New(backend, schema, store.Options{Now: o.now, Sealer: keyring})
+	s, err := store.New(backend, schema, store.Options{Now: o.now, Sealer: keyring, Fence: migrate.Fence(o.now, migrations)})
 	if err != nil {
-		return nil, &startError{errors.Join(err, backend.Close())}
+		return database{}, &startError{errors.Join(err, backend.Close())}
 	}
-	if err := s.Migrate(ctx); err != nil {
-		return nil, &startError{errors.Join(fmt.Errorf("the database of %s cannot be brought up to date: %w", variable, err), s.Close())}
+	_, structured := backend.(store.Structured)
+	auto := embedded(u.Scheme) || !structured
+	if c.AutoMigrate != nil {
+		auto = *c.AutoMigrate
 	}
-	lc.Append(fx.Hook{OnStop: func(context.Context) error { return s.Close() }})
-	return s, nil
+	return database{s, variable, auto}, nil
+}
+
+const (
+	openFirst = 250 * time.Millisecond // pause after the first failure
+	openMost  = 5 * time.Second        // longest pause
+)
+
+// openBackend opens a database, again and again while it does not answer: it may be starting as well.
+func openBackend(ctx context.Context, d store.Driver, u *url.URL, schema store.Schema, variable string, o options) (store.Backend, error) {
+	began := time.Now()
+	for pause := openFirst; ; pause = min(2*pause, openMost) {
+		b, err := d.Open(ctx, u, schema, store.DriverOptions{Logger: o.logger})
+		if err == nil || embedded(u.Scheme) || !errors.Is(err, store.ErrUnavailable) {
+			return b, err
+		}
+		if time.Since(began)+pause > o.openFor {
+			return nil, fmt.Errorf("it did not answer for %s; is it running, and is the address right? %w", o.openFor, err)
+		}
+		o.logger.Warn("the database does not answer; trying again", "variable", variable, "pause", pause.String(), "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // driverFor picks the driver of a URL's scheme. Two drivers for one scheme are refused rather than one hidden.

@@ -86,30 +86,40 @@ func newRunner(o Options) runner {
 	return r
 }
 
-// Behind lists what Run would do, in an operator's words or the engine's statements; nothing where the database is up to
-// this release. Errors: ErrNewer, the store's.
-func Behind(ctx context.Context, o Options) ([]string, error) {
+// Steps are what Run would do.
+type Steps struct {
+	Structure []string // the engine's (store.Structured); where there are any, more may show behind them
+	Documents []string // in an operator's words
+}
+
+// None reports whether there is nothing to do.
+func (s Steps) None() bool { return len(s.Structure)+len(s.Documents) == 0 }
+
+// Behind tells what Run would do. Errors: ErrNewer, the store's.
+func Behind(ctx context.Context, o Options) (Steps, error) {
 	r := newRunner(o)
-	steps, err := r.Store.Plan(ctx)
-	if len(steps) > 0 || err != nil { // there may be no table to read how far it is
+	var steps Steps
+	var err error
+	if steps.Structure, err = r.Store.Plan(ctx); len(steps.Structure) > 0 || err != nil { // there may be no table to read
 		return steps, err
 	}
 	st, err := r.read(ctx)
 	if errors.Is(err, store.ErrNotFound) {
-		return []string{"note that the structure is that of this release"}, nil
+		steps.Documents = []string{"note that the database is one of this release"}
+		return steps, nil
 	}
 	if err != nil {
-		return nil, err
+		return steps, err
 	}
 	if err := r.older(st); err != nil {
-		return nil, err
+		return steps, err
 	}
 	for _, w := range append(st.Filling, r.unfilled(st)...) {
-		steps = append(steps, "fill the indexes of "+w.Collection)
+		steps.Documents = append(steps.Documents, "fill the indexes of "+w.Collection)
 	}
 	for _, m := range r.migrations {
 		if m.Number > st.Migrated {
-			steps = append(steps, fmt.Sprintf("migration %d: %s", m.Number, m.Name))
+			steps.Documents = append(steps.Documents, fmt.Sprintf("migration %d: %s", m.Number, m.Name))
 		}
 	}
 	return steps, nil

@@ -92,12 +92,12 @@ func run(t *testing.T, o migrate.Options) {
 	if err := migrate.Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	if left := behind(t, o); len(left) > 0 {
-		t.Fatalf("left to do: %q", left)
+	if left := behind(t, o); !left.None() {
+		t.Fatalf("left to do: %+v", left)
 	}
 }
 
-func behind(t *testing.T, o migrate.Options) []string {
+func behind(t *testing.T, o migrate.Options) migrate.Steps {
 	t.Helper()
 	left, err := migrate.Behind(t.Context(), o)
 	if err != nil {
@@ -146,7 +146,7 @@ func TestNewIndex(t *testing.T) {
 
 		second := open(newer, nil)
 		o := options(second)
-		if steps := behind(t, o); len(steps) == 0 {
+		if behind(t, o).None() {
 			t.Fatal("nothing to do for a new index")
 		}
 		var steps []migrate.Progress
@@ -311,8 +311,8 @@ func TestMigrations(t *testing.T) {
 		other := migrate.Migration{Number: 9, Collection: "elsewhere", Run: nil}
 		m := []migrate.Migration{other, shout(2, &pages)}
 		second := open(older, m)
-		if got := behind(t, options(second, m...)); !slices.Equal(got, []string{"migration 2: write names in capitals"}) {
-			t.Errorf("behind: %q", got)
+		if got := behind(t, options(second, m...)); !slices.Equal(got.Documents, []string{"migration 2: write names in capitals"}) {
+			t.Errorf("behind: %+v", got)
 		}
 		for i := range 3 {
 			if err := migrate.Run(t.Context(), options(second, m...)); err == nil || !strings.Contains(err.Error(), "power cut") {

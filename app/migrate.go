@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/migrate"
+)
+
+// migrations are the numbered changes of documents, each made once per database. Numbers only grow.
+var migrations []migrate.Migration
+
+// database is one opened database and the variable that names it.
+type database struct {
+	*store.Store
+	variable string
+	auto     bool // it is brought up to this release by whoever opens it
+}
+
+func (d database) migration(o options, report func(migrate.Progress)) migrate.Options {
+	return migrate.Options{Store: d.Store, Migrations: migrations, Now: o.now, Report: report}
+}
+
+// upToDate brings a database up to this release where it may, and else refuses one that is behind.
+func (d database) upToDate(ctx context.Context, o options) error {
+	if d.auto {
+		p := &progress{logger: o.logger}
+		if err := migrate.Run(ctx, d.migration(o, p.report)); err != nil {
+			return startFault("the database of "+d.variable+" cannot be brought up to this release", err)
+		}
+		return nil
+	}
+	steps, err := migrate.Behind(ctx, d.migration(o, nil))
+	if err != nil {
+		return startFault("the database of "+d.variable+" cannot be used", err)
+	}
+	if !steps.None() {
+		return &startError{fmt.Errorf("the database of %s is not up to this release: run portico migrate (portico migrate --print shows what it does), or set PORTICO_AUTO_MIGRATE=true", d.variable)}
+	}
+	return nil
+}
+
+type migrateCommand struct {
+	Print bool `help:"Print what would be done, and change nothing: of a SQL database its statements."`
+}
+
+// Run brings the databases of the configuration up to this release.
+func (m migrateCommand) Run(ctx context.Context, opts []Option) (err error) {
+	c, o, err := commandOptions(opts)
+	if err != nil {
+		return err
+	}
+	all, err := openDatabases(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll(all)) }()
+	for _, d := range all {
+		if m.Print {
+			err = d.printSteps(ctx, o)
+		} else {
+			p := newProgress(os.Stderr)
+			err = migrate.Run(ctx, d.migration(o, p.report))
+			p.end()
+		}
+		if err != nil {
+			return startFault("the database of "+d.variable+" cannot be brought up to this release", err)
+		}
+		if !m.Print {
+			fmt.Printf("the database of %s is up to this release\n", d.variable)
+		}
+	}
+	return nil
+}
+
+func (d database) printSteps(ctx context.Context, o options) error {
+	steps, err := migrate.Behind(ctx, d.migration(o, nil))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("-- the database of %s: %d steps of structure, %d of documents\n", d.variable, len(steps.Structure), len(steps.Documents))
+	for _, step := range steps.Structure {
+		fmt.Println(step + ";")
+	}
+	for _, step := range steps.Documents {
+		fmt.Println("-- " + step)
+	}
+	return nil
+}
+
+// commandOptions are what a command needs that works on the databases and serves nothing.
+func commandOptions(opts []Option) (Config, options, error) {
+	c, _, err := LoadConfig(os.Environ(), opts...)
+	if err != nil {
+		return c, options{}, err
+	}
+	o := newOptions(opts)
+	if o.logger == nil {
+		o.logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: max(c.LogLevel, slog.LevelWarn)}))
+	}
+	return c, o, nil
+}

@@ -1,0 +1,160 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/internal/demo"
+	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/migrate"
+	"github.com/portico-sso/portico/ports/store/seal"
+)
+
+// TestKeysOfTheSchema signs a person in and holds what the schema says of each document's keys, by which a migration
+// fills new indexes, against the keys that were written.
+func TestKeysOfTheSchema(t *testing.T) {
+	key := newKey()
+	c := Config{DatabaseURL: "sqlite:" + filepath.Join(t.TempDir(), "test.db"), EncryptionKeys: []seal.Key{key}}
+	server := httptest.NewUnstartedServer(nil)
+	c.PublicURL = "http://" + server.Listener.Addr().String()
+	logger := slog.New(slog.DiscardHandler)
+	a, err := newDemo(t.Context(), c.withDefaults(), WithLogger(logger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.Handler = a.Handler
+	server.Start()
+	if _, err := demo.Check(t.Context(), c.PublicURL); err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	o := newOptions([]Option{WithLogger(logger)})
+	all, err := openDatabases(t.Context(), c.withDefaults(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = closeAll(all) })
+	for _, collection := range all[0].Schema() {
+		if (collection.Keys == nil) != (len(collection.Indexes) == 0) {
+			t.Errorf("%s has %d indexes and keys: %v", collection.Name, len(collection.Indexes), collection.Keys != nil)
+		}
+		docs, err := all[0].Range(t.Context(), collection.Name, store.Range{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(docs) == 0 && collection.Keys != nil {
+			t.Errorf("%s is empty after a sign-in: have the test write to it", collection.Name)
+		}
+		for _, d := range docs {
+			if collection.Keys == nil {
+				continue
+			}
+			keys, err := collection.Keys(d)
+			maps.DeleteFunc(keys, func(_, v string) bool { return v == "" })
+			maps.DeleteFunc(d.Keys, func(_, v string) bool { return v == "" })
+			if err != nil || !maps.Equal(keys, d.Keys) {
+				t.Errorf("%s %s: the schema says %q, %v; it has %q", collection.Name, d.ID, keys, err, d.Keys)
+			}
+		}
+	}
+}
+
+func TestServeRefusesADatabaseThatIsBehind(t *testing.T) {
+	off := false
+	c := Config{DatabaseURL: "sqlite:" + filepath.Join(t.TempDir(), "test.db"), AutoMigrate: &off}
+	var log bytes.Buffer
+	logger := WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
+	_, err := New(t.Context(), c, logger)
+	if err == nil || !strings.Contains(err.Error(), "portico migrate") || !strings.Contains(err.Error(), "PORTICO_AUTO_MIGRATE=true") {
+		t.Fatalf("an empty database: %v", err)
+	}
+	all, err := openDatabases(t.Context(), c.withDefaults(), newOptions([]Option{logger}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	o := all[0].migration(newOptions(nil), func(p migrate.Progress) { steps = append(steps, p.Step) })
+	if err := migrate.Run(t.Context(), o); err != nil || !slices.Equal(steps, []string{"structure"}) {
+		t.Fatalf("migrate: %v, %q", err, steps)
+	}
+	if err := closeAll(all); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(t.Context(), c, logger)
+	if err != nil {
+		t.Fatalf("after migrating: %v", err)
+	}
+	w := httptest.NewRecorder()
+	a.Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("readyz: %d %s", w.Code, w.Body)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slow is a driver whose database answers only at the third call.
+func slow(calls *int, inner store.Driver) store.Driver {
+	return store.Driver{Schemes: []string{"slow"}, Open: func(ctx context.Context, u *url.URL, s store.Schema, o store.DriverOptions) (store.Backend, error) {
+		if *calls++; *calls < 3 {
+			return nil, store.ErrUnavailable
+		}
+		return inner.Open(ctx, u, s, o)
+	}}
+}
+
+func TestStartWaitsForTheDatabase(t *testing.T) {
+	c := Config{DatabaseURL: "slow:", EncryptionKeys: []seal.Key{newKey()}}
+	calls := 0
+	driver := slow(&calls, memory.Driver)
+	logger := WithLogger(slog.New(slog.DiscardHandler))
+	a, err := New(t.Context(), c, logger, WithDriver(driver))
+	if err != nil || calls != 3 {
+		t.Fatalf("%d calls, %v", calls, err)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	calls = -1000
+	_, err = New(t.Context(), c, logger, WithDriver(driver), func(o *options) { o.openFor = 300 * time.Millisecond })
+	if err == nil || !strings.Contains(err.Error(), "PORTICO_DATABASE_URL") || !strings.Contains(err.Error(), "is it running") {
+		t.Errorf("a database that never answers: %v", err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err = New(ctx, c, logger, WithDriver(driver)); err == nil {
+		t.Error("a start that was called off")
+	}
+}
+
+func TestProgress(t *testing.T) {
+	for _, bar := range []bool{false, true} {
+		var out bytes.Buffer
+		p := &progress{out: &out, bar: bar}
+		for i := range int64(1000) {
+			p.report(migrate.Progress{Step: "fill", Done: i + 1, Total: 1000})
+		}
+		p.report(migrate.Progress{Step: "next"})
+		p.end()
+		text := out.String()
+		if !strings.Contains(text, "1000 of 1000") || !strings.Contains(text, "next") || strings.Contains(text, "\r") != bar || len(text) > 2000 {
+			t.Errorf("bar %v: %q", bar, text)
+		}
+	}
+}
