@@ -70,10 +70,16 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 	return s.begin(ctx, q, t, c)
 }
 
+// maxContinuation is in bytes of JSON. Anybody can begin logins, each of which is kept for minutes.
+const maxContinuation = 16 << 10
+
 func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection) (federation.Outgoing, error) {
 	next, err := json.Marshal(s.continuation(q, t, c))
 	if err != nil {
 		return federation.Outgoing{}, err
+	}
+	if len(next) > maxContinuation {
+		return redirectError(q.Get("redirect_uri"), q.Get("state"), invalidRequest("The request is too long.")), nil
 	}
 	out, err := s.SSO.Begin(ctx, c, sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next})
 	if err != nil {

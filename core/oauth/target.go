@@ -2,7 +2,9 @@ package oauth
 
 import (
 	"context"
+	"encoding/hex"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -55,6 +57,9 @@ func (s *Service) target(ctx context.Context, q url.Values) (target, error) {
 	}
 	if tenant, product, ok := tenantAndProduct(q); ok {
 		found, err := s.SSO.CachedByTenant(ctx, tenant, product)
+		if err == nil && !mayName(clientID, tenant, product, found) {
+			return target{}, generic("client_mismatch")
+		}
 		return polisTarget(found, err, q.Get("idp_hint"))
 	}
 	switch clientID {
@@ -64,6 +69,21 @@ func (s *Service) target(ctx context.Context, q url.Values) (target, error) {
 	c, err := s.SSO.CachedByClientID(ctx, clientID)
 	return polisTarget([]sso.Connection{c}, err, "")
 }
+
+// mayName reports whether a client_id may stand beside a tenant and a product with these connections. Most texts may,
+// such as dummy. But one that names a client has to name this one: it becomes the audience of the id token and is believed
+// at the token endpoint, so an administrator of one tenant could otherwise sign anybody in as a person of another.
+func mayName(clientID, tenant, product string, connections []sso.Connection) bool {
+	if t, p, ok := decodeTenant(clientID); ok {
+		return t == tenant && p == product
+	}
+	digest, err := hex.DecodeString(clientID)
+	return err != nil || len(digest) != digestBytes ||
+		slices.ContainsFunc(connections, func(c sso.Connection) bool { return c.ClientID == clientID })
+}
+
+// digestBytes is the length of a RIPEMD-160 digest, which a connection's client id is.
+const digestBytes = 20
 
 func polisTarget(found []sso.Connection, err error, hint string) (target, error) {
 	if fault.Is(err, fault.NotFound) {

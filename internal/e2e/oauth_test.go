@@ -159,7 +159,7 @@ func refusedBack(t *testing.T, a answer, code string) (description string) {
 
 func TestAuthorizeRefuses(t *testing.T) {
 	l := newLand(t)
-	long := strings.Repeat("x", 3000)
+	long, angles := strings.Repeat("x", 3000), strings.Repeat("<", 2048) // each becomes six bytes in JSON
 	web, polis, spa := l.web.asks(nil), polisClient(nil), l.spa.asks(pkce)
 	clientID := func(record map[string]any) []string { return []string{record["clientID"].(string)} }
 	for name, c := range map[string]struct {
@@ -189,17 +189,23 @@ func TestAuthorizeRefuses(t *testing.T) {
 		"tenant's redirect URI of another path": {with(polis, url.Values{"redirect_uri": {"http://app.example/other"}}), 403, ""},
 		"the redirect URI Polis never uses":     {with(polis, url.Values{"redirect_uri": {"http://_boxyhq_redirect_not_in_use"}}), 403, ""},
 
-		"no client":                  {with(web, url.Values{"client_id": nil}), 403, ""},
-		"two clients":                {with(web, url.Values{"client_id": {l.web.id, l.alien.id}}), 400, ""},
-		"unknown client":             {with(web, url.Values{"client_id": {"unknown"}}), 403, ""},
-		"unknown application":        {with(web, url.Values{"client_id": {"0198c0de-0000-7000-8000-000000000000"}}), 403, ""},
-		"client of 3000 bytes":       {with(web, url.Values{"client_id": {long}}), 403, ""},
-		"client with a NUL":          {with(web, url.Values{"client_id": {"a\x00b"}}), 403, ""},
-		"client that is not UTF-8":   {with(web, url.Values{"client_id": {"\xff\xfe"}}), 403, ""},
-		"unknown tenant":             {with(polis, url.Values{"client_id": {"tenant=none&product=crm"}}), 403, ""},
-		"tenant of 3000 bytes":       {with(polis, url.Values{"client_id": {"tenant=" + long + "&product=crm"}}), 403, ""},
-		"tenant with a NUL":          {with(polis, url.Values{"client_id": {"tenant=a%00b&product=crm"}}), 403, ""},
-		"two tenants in one client":  {with(polis, url.Values{"client_id": {"tenant=acme.example&product=crm&tenant=globex.example"}}), 403, ""},
+		"no client":                 {with(web, url.Values{"client_id": nil}), 403, ""},
+		"two clients":               {with(web, url.Values{"client_id": {l.web.id, l.alien.id}}), 400, ""},
+		"unknown client":            {with(web, url.Values{"client_id": {"unknown"}}), 403, ""},
+		"unknown application":       {with(web, url.Values{"client_id": {"0198c0de-0000-7000-8000-000000000000"}}), 403, ""},
+		"client of 3000 bytes":      {with(web, url.Values{"client_id": {long}}), 403, ""},
+		"client with a NUL":         {with(web, url.Values{"client_id": {"a\x00b"}}), 403, ""},
+		"client that is not UTF-8":  {with(web, url.Values{"client_id": {"\xff\xfe"}}), 403, ""},
+		"unknown tenant":            {with(polis, url.Values{"client_id": {"tenant=none&product=crm"}}), 403, ""},
+		"tenant of 3000 bytes":      {with(polis, url.Values{"client_id": {"tenant=" + long + "&product=crm"}}), 403, ""},
+		"tenant with a NUL":         {with(polis, url.Values{"client_id": {"tenant=a%00b&product=crm"}}), 403, ""},
+		"two tenants in one client": {with(polis, url.Values{"client_id": {"tenant=acme.example&product=crm&tenant=globex.example"}}), 403, ""},
+		"another tenant's client":   {with(polis, url.Values{"tenant": {"globex.example"}, "product": {testProduct}}), 403, ""},
+		"another product's client":  {with(polis, url.Values{"tenant": {testTenant}, "product": {"hr"}}), 403, ""},
+		"another tenant's connection": {with(polis, url.Values{"client_id": clientID(l.record), "tenant": {"globex.example"},
+			"product": {testProduct}}), 403, ""},
+		"another tenant in the scope": {with(polis, url.Values{"client_id": clientID(l.record),
+			"scope": {"openid tenant=globex.example&product=crm"}}), 403, ""},
 		"another tenant's idp_hint":  {with(polis, url.Values{"idp_hint": clientID(l.other)}), 403, ""},
 		"another product's idp_hint": {with(polis, url.Values{"idp_hint": clientID(l.foreign)}), 403, ""},
 
@@ -214,6 +220,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 		"state of 3000 bytes":           {with(web, url.Values{"state": {long}}), 0, "invalid_request"},
 		"nonce of 3000 bytes":           {with(web, url.Values{"nonce": {long}}), 0, "invalid_request"},
 		"scope of 3000 bytes":           {with(web, url.Values{"scope": {long}}), 0, "invalid_request"},
+		"much of everything":            {with(web, url.Values{"state": {angles}, "nonce": {angles}, "scope": {angles}, "login_hint": {angles}}), 0, "invalid_request"},
 		"public client without PKCE":    {with(spa, url.Values{"code_challenge": nil, "code_challenge_method": nil}), 0, "invalid_request"},
 		"PKCE plain":                    {with(spa, url.Values{"code_challenge_method": {"plain"}}), 0, "invalid_request"},
 		"PKCE without a method":         {with(spa, url.Values{"code_challenge_method": nil}), 0, "invalid_request"},
