@@ -290,8 +290,8 @@ func TestPostForms(t *testing.T) {
 	}
 	for _, c := range []struct {
 		value, want any
-	}{{true, true}, {"true", true}, {false, nil}, {"false", nil}, {"yes", true}} {
-		t.Run(fmt.Sprintf("§0.7 POST idpInitiated %#v, shown when true", c.value), func(t *testing.T) {
+	}{{true, true}, {"true", true}, {false, nil}, {"false", nil}, {"yes", nil}, {"", nil}, {nil, nil}, {0, nil}} {
+		t.Run(fmt.Sprintf("POST idpInitiated %#v, shown when true", c.value), func(t *testing.T) {
 			if got := f.create(object{"idpInitiated": c.value})["idpInitiated"]; got != c.want {
 				t.Errorf("idpInitiated = %v, want %v", got, c.want)
 			}

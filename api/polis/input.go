@@ -41,8 +41,8 @@ func readInput(p params) (input, error) {
 	c.RedirectURLs, in.redirectsGiven, in.redirectsErr = p.redirects()
 	c.SortOrder, in.sortOrderErr = p.sortOrder()
 	c.MetadataURL = in.metadata.URL
-	c.ForceAuthn = p["forceAuthn"] == true || p["forceAuthn"] == "true"
-	c.IdPInitiated = p.has("idpInitiated") && p.flag("idpInitiated")
+	c.ForceAuthn = p.on("forceAuthn")
+	c.IdPInitiated = p.on("idpInitiated")
 	return in, err
 }
 

@@ -142,6 +142,9 @@ func (p params) flag(name string) bool {
 	return v != false && v != "false"
 }
 
+// on is for what has to be asked for in so many words: true or "true".
+func (p params) on(name string) bool { return p[name] == true || p[name] == "true" }
+
 // redirects reads redirectUrl: a list, a single URL, or a text that holds a JSON list. given says that there is one.
 func (p params) redirects() (urls []string, given bool, err error) {
 	invalid := fault.At("redirectUrl", "invalid", "redirectUrl is invalid")

@@ -113,6 +113,6 @@ func (in input) apply(c *sso.Connection) {
 		c.ForceAuthn = in.flag("forceAuthn")
 	}
 	if in.has("idpInitiated") {
-		c.IdPInitiated = in.flag("idpInitiated")
+		c.IdPInitiated = from.IdPInitiated
 	}
 }
