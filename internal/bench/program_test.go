@@ -64,12 +64,15 @@ func (c counted) Commit(ctx context.Context, now time.Time, ops []store.Op) erro
 	return c.Backend.Commit(ctx, now, ops)
 }
 
-// countedDriver opens counted:///path.
+// countedDriver opens counted:///path and makes its tables.
 func countedDriver(c *calls) store.Driver {
 	return store.Driver{Schemes: []string{"counted"},
 		Open: func(ctx context.Context, u *url.URL, s store.Schema, o store.DriverOptions) (store.Backend, error) {
 			u = &url.URL{Scheme: "sqlite", Path: u.Path}
 			b, err := sqlite.Driver.Open(ctx, u, s, o)
+			if err == nil {
+				err = b.(store.Structured).Migrate(ctx)
+			}
 			return counted{b, c}, err
 		}}
 }
