@@ -120,33 +120,17 @@ func (s *Service) RotateSecret(ctx context.Context, applicationID string) (Appli
 }
 
 func (s *Service) changeApplication(ctx context.Context, applicationID string, change func(*Application) error) (Application, error) {
-	var a Application
-	err := store.Retry(ctx, func() (err error) {
-		if a, err = s.applications.Get(ctx, applicationID); err != nil {
-			return err
-		}
-		if err := change(&a); err != nil {
-			return err
-		}
+	defer s.cached.Clear()
+	return s.applications.Change(ctx, applicationID, func(a *Application) error {
 		a.UpdatedAt = s.now()
-		return s.Records.Commit(ctx, s.applications.Update(a))
+		return change(a)
 	})
-	s.cached.Clear()
-	a.Version++
-	return a, s.applications.Fault(err)
 }
 
 // DeleteApplication removes an application. Faults: NotFound.
 func (s *Service) DeleteApplication(ctx context.Context, applicationID string) error {
-	err := store.Retry(ctx, func() error {
-		a, err := s.applications.Get(ctx, applicationID)
-		if err != nil {
-			return err
-		}
-		return s.Records.Commit(ctx, s.applications.Delete(a))
-	})
-	s.cached.Clear()
-	return s.applications.Fault(err)
+	defer s.cached.Clear()
+	return s.applications.Remove(ctx, applicationID, nil)
 }
 
 // DeleteProject removes a project without organizations and applications. Faults: NotFound, Conflict not_empty.

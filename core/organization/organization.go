@@ -130,45 +130,21 @@ func (s *Service) Count(ctx context.Context, projectID string) (int64, error) {
 
 // Update changes an organization. Faults: NotFound, Invalid.
 func (s *Service) Update(ctx context.Context, organizationID string, in Input) (Organization, error) {
-	var o Organization
-	err := store.Retry(ctx, func() (err error) {
-		if o, err = s.repo.Get(ctx, organizationID); err != nil {
-			return err
-		}
+	return s.repo.Change(ctx, organizationID, func(o *Organization) error {
 		if in.Slug != nil && *in.Slug != o.Slug {
 			return fault.At("slug", "immutable", "The slug is part of client ids and cannot be changed.")
 		}
 		if in.Label != nil {
 			o.Label = strings.TrimSpace(*in.Label)
 		}
-		if err := project.ValidName("label", o.Label); err != nil {
-			return err
-		}
 		o.UpdatedAt = s.ids.Now().UTC()
-		return s.store.Commit(ctx, s.repo.Update(o))
+		return project.ValidName("label", o.Label)
 	})
-	o.Version++
-	return o, s.repo.Fault(err)
 }
 
 // Delete removes an organization that empty finds to hold nothing any more. Faults: NotFound, Conflict not_empty.
 func (s *Service) Delete(ctx context.Context, organizationID string, empty func() (bool, error)) error {
-	err := store.Retry(ctx, func() error {
-		o, err := s.repo.Get(ctx, organizationID)
-		if err != nil {
-			return err
-		}
-		ok, err := empty()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fault.New(fault.Conflict, "not_empty", "The organization still has connections. Delete them first.")
-		}
-		// Whoever adds a child meanwhile checks this document, so one of the two commits fails.
-		return s.store.Commit(ctx, s.repo.Delete(o))
-	})
-	return s.repo.Fault(err)
+	return s.repo.RemoveEmpty(ctx, organizationID, empty, "The organization still has connections. Delete them first.")
 }
 
 // Check guards the commit that adds a child with the organization still being there.

@@ -119,45 +119,21 @@ func (s *Service) Count(ctx context.Context) (int64, error) {
 
 // Update changes a project. Faults: NotFound, Invalid.
 func (s *Service) Update(ctx context.Context, projectID string, in Input) (Project, error) {
-	var p Project
-	err := store.Retry(ctx, func() (err error) {
-		if p, err = s.repo.Get(ctx, projectID); err != nil {
-			return err
-		}
+	return s.repo.Change(ctx, projectID, func(p *Project) error {
 		if in.Slug != nil && *in.Slug != p.Slug {
 			return fault.At("slug", "immutable", "The slug is part of client ids and cannot be changed.")
 		}
 		if in.Name != nil {
 			p.Name = strings.TrimSpace(*in.Name)
 		}
-		if err := ValidName("name", p.Name); err != nil {
-			return err
-		}
 		p.UpdatedAt = s.ids.Now().UTC()
-		return s.store.Commit(ctx, s.repo.Update(p))
+		return ValidName("name", p.Name)
 	})
-	p.Version++
-	return p, s.repo.Fault(err)
 }
 
 // Delete removes a project that empty finds to hold nothing any more. Faults: NotFound, Conflict not_empty.
 func (s *Service) Delete(ctx context.Context, projectID string, empty func() (bool, error)) error {
-	err := store.Retry(ctx, func() error {
-		p, err := s.repo.Get(ctx, projectID)
-		if err != nil {
-			return err
-		}
-		ok, err := empty()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fault.New(fault.Conflict, "not_empty", "The project still has organizations or applications. Delete them first.")
-		}
-		// Whoever adds a child meanwhile checks this document, so one of the two commits fails.
-		return s.store.Commit(ctx, s.repo.Delete(p))
-	})
-	return s.repo.Fault(err)
+	return s.repo.RemoveEmpty(ctx, projectID, empty, "The project still has organizations or applications. Delete them first.")
 }
 
 // Check guards the commit that adds a child with the project still being there.

@@ -130,6 +130,48 @@ func (r Repo[T]) Delete(v T) store.Op { return store.Delete(r.Collection, r.Head
 // Check guards a commit with the value being unchanged.
 func (r Repo[T]) Check(v T) store.Op { return store.Check(r.Collection, r.Head(v)) }
 
+// Change writes a value back as change alters it; change runs anew on what is there when another commit was faster.
+func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (T, error) {
+	var v T
+	err := store.Retry(ctx, func() (err error) {
+		if v, err = r.Get(ctx, id); err != nil {
+			return err
+		}
+		if err = change(&v); err != nil {
+			return err
+		}
+		return r.Store.Commit(ctx, r.Update(v))
+	})
+	r.SetVersion(&v, r.Head(v).Version+1)
+	return v, r.Fault(err)
+}
+
+// Remove deletes a value to which ready, where it is given, does not object.
+func (r Repo[T]) Remove(ctx context.Context, id string, ready func() error) error {
+	err := store.Retry(ctx, func() error {
+		v, err := r.Get(ctx, id)
+		if err == nil && ready != nil {
+			err = ready()
+		}
+		if err != nil {
+			return err
+		}
+		return r.Store.Commit(ctx, r.Delete(v))
+	})
+	return r.Fault(err)
+}
+
+// RemoveEmpty is Remove of a value that empty finds to hold nothing any more; notEmpty is said of one that does. Whoever
+// adds a child meanwhile checks the value's document, so one of the two commits fails. Faults: NotFound, Conflict not_empty.
+func (r Repo[T]) RemoveEmpty(ctx context.Context, id string, empty func() (bool, error), notEmpty string) error {
+	return r.Remove(ctx, id, func() error {
+		if ok, err := empty(); err != nil || ok {
+			return err
+		}
+		return fault.New(fault.Conflict, "not_empty", notEmpty)
+	})
+}
+
 // Fault maps an outcome of the store; nil stays nil. A TakenError passes through for the caller to name the field.
 func (r Repo[T]) Fault(err error) error {
 	var taken *store.TakenError

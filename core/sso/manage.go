@@ -135,41 +135,24 @@ func (s *Service) place(ctx context.Context, organizationID string) (organizatio
 // Update changes a connection by change, which may be called again when another change was faster. The identity
 // provider's entity ID, and with it the client id, cannot change. Faults: NotFound, Invalid.
 func (s *Service) Update(ctx context.Context, connectionID string, change func(*Connection) error) (Connection, error) {
-	var c Connection
-	err := store.Retry(ctx, func() error {
-		old, err := s.repo.Get(ctx, connectionID)
-		if err != nil {
+	defer s.cached.Clear()
+	return s.repo.Change(ctx, connectionID, func(c *Connection) error {
+		entityID := c.IdentityProvider.EntityID
+		if err := change(c); err != nil {
 			return err
 		}
-		c = old
-		if err := change(&c); err != nil {
-			return err
-		}
-		if c.IdentityProvider.EntityID != old.IdentityProvider.EntityID {
+		if c.IdentityProvider.EntityID != entityID {
 			return fault.At("metadata", "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
 		}
-		if err := validConnection(&c); err != nil {
-			return err
-		}
 		c.UpdatedAt = s.now()
-		return s.Records.Commit(ctx, s.repo.Update(c))
+		return validConnection(c)
 	})
-	s.cached.Clear()
-	c.Version++
-	return c, s.repo.Fault(err)
 }
 
 // Delete removes a connection. Faults: NotFound.
 func (s *Service) Delete(ctx context.Context, connectionID string) error {
-	err := store.Retry(ctx, func() error {
-		c, err := s.repo.Get(ctx, connectionID)
-		if err != nil {
-			return err
-		}
-		return s.Records.Commit(ctx, s.repo.Delete(c))
-	})
-	s.cached.Clear()
-	return s.repo.Fault(err)
+	defer s.cached.Clear()
+	return s.repo.Remove(ctx, connectionID, nil)
 }
 
 // Validate refuses the settings that Put and Update refuse. Faults: Invalid.
