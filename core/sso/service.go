@@ -105,11 +105,6 @@ func (s *Service) List(ctx context.Context, organizationID string, limit int, af
 	return s.repo.List(ctx, newestFirst(byOrganization, organizationID, limit, after))
 }
 
-// ListByProject reads one page of a project's connections, newest first.
-func (s *Service) ListByProject(ctx context.Context, projectID string, limit int, after string) (record.Page[Connection], error) {
-	return s.repo.List(ctx, newestFirst(byProject, projectID, limit, after))
-}
-
 // PageByProject reads limit of a project's connections, newest first, behind the first offset ones.
 func (s *Service) PageByProject(ctx context.Context, projectID string, offset, limit int) ([]Connection, error) {
 	q := newestFirst(byProject, projectID, limit, "")

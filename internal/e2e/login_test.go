@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -199,6 +202,43 @@ func TestSecretsAreNotLogged(t *testing.T) {
 		"alice@acme.example", request.RelayState, "alice-1"} {
 		if strings.Contains(logs, secret) {
 			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+// Whoever copies the database finds nothing in it that signs in, and nobody's email address.
+func TestTheDatabaseFileShowsNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, func(c *app.Config) { c.DatabaseURL = "sqlite:" + filepath.Join(dir, "portico.db") })
+	idp := newIdP(t, "https://idp.example/one")
+	record := p.connect(idp, nil)
+	made := p.graphql(`mutation($id: ID!) {createApplication(input: {projectId: $id, name: "Web", redirectUris: ["https://app.example/"]}) {secret}}`,
+		map[string]any{"id": p.graphql(`{projects(first: 1) {nodes {id}}}`, nil)["projects"].(map[string]any)["nodes"].([]any)[0].(map[string]any)["id"]})
+	unused := p.code(idp, polisClient(nil))
+	token := p.redeem(p.code(idp, polisClient(url.Values{"scope": {"openid"}})), nil).json(t)
+	var found []byte
+	files, err := filepath.Glob(filepath.Join(dir, "portico.db*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, ".key") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, content...)
+	}
+	if !bytes.Contains(found, []byte(record["clientID"].(string))) {
+		t.Fatalf("the connection is not in %v", files)
+	}
+	for what, secret := range map[string]any{"client secret": record["clientSecret"], "application's secret": made["createApplication"].(map[string]any)["secret"],
+		"code": unused, "access token": token["access_token"], "id token": token["id_token"], "email": alice.Email, "person's id": alice.ID,
+		"admin key": adminKey, "shared secret": sharedKey, "private key": "PRIVATE KEY"} {
+		if text, _ := secret.(string); text == "" || bytes.Contains(found, []byte(text)) {
+			t.Errorf("the %s %q is readable", what, text)
 		}
 	}
 }
