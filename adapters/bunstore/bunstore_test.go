@@ -257,3 +257,38 @@ func TestOneOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestSteered holds what MySQL is told: which index, and the place of a cursor spelled out, with a value for each "?".
+func TestSteered(t *testing.T) {
+	d := testDialect
+	d.Steered = true
+	db := testDB(t)
+	b := New(Config{Write: db, Read: db, Dialect: d, Schema: testSchema})
+	table := b.tables["users"]
+	st, err := store.New(b, testSchema, store.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := func(index string) string {
+		return st.Cursor("users", index, store.Doc{ID: "i", Keys: map[string]string{"tenant": "t", "created": "c"}})
+	}
+	for want, r := range map[string]store.Range{
+		` FROM "users" FORCE INDEX ("users$by_created") WHERE ("k_tenant" > ? OR "k_tenant" = ? AND ("k_created" > ? OR "k_created" = ? AND "id" > ?))`: {
+			Index: "by_created", After: cursor("by_created")},
+		` FROM "users" FORCE INDEX ("users$by_created") WHERE "k_tenant" = ? AND ("k_created" < ? OR "k_created" = ? AND "id" < ?)`: {
+			Index: "by_created", Eq: []string{"t"}, After: cursor("by_created"), Desc: true},
+		` FROM "users" FORCE INDEX ("users$by_created") WHERE "k_tenant" = ? AND "k_created" = ? AND "id" > ?`: {
+			Index: "by_created", Eq: []string{"t", "c"}, After: cursor("by_created")},
+		` FROM "users" FORCE INDEX ("PRIMARY") WHERE "id" > ?`: {After: cursor("")},
+	} {
+		text := table.ranged(shapeOf(r, false)).text
+		got, _, _ := strings.Cut(text[strings.Index(text, " FROM"):], " ORDER")
+		args, err := table.bounds(r, time.Now(), 0)
+		if got != want || err != nil || len(args) != strings.Count(want, "?") {
+			t.Errorf("%d values, %v, in\n%s, want\n%s", len(args), err, got, want)
+		}
+	}
+	if got, want := table.ranged(shape{count: true}).text, `SELECT COUNT(*) FROM "users"`; got != want {
+		t.Errorf("a count of all is\n%s, want\n%s", got, want)
+	}
+}

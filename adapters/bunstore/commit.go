@@ -133,7 +133,6 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	if err != nil || !t.Expires {
 		return 0, err
 	}
-	ms := now.UnixMilli()
-	n, err := b.run(ctx, []Step{{table: t, statement: t.sweep, Args: []any{ms, ms, limit}}})
+	n, err := b.run(ctx, []Step{{table: t, statement: t.sweep, Args: t.sweepArgs(now, limit)}})
 	return int(n), err
 }

@@ -19,6 +19,10 @@ type Dialect struct {
 	// not while a statement runs, which would cost a watching goroutine. Elsewhere a Check writes a hidden counter:
 	// reading a row at READ COMMITTED guards nothing.
 	Embedded bool
+	// Steered says that the planner must be told: a range names its index (FORCE INDEX), and a cursor's comparison of
+	// rows, (a, b) > (x, y), is spelled out, as it would not be sought. So it is with MySQL, where otherwise a page
+	// from the middle of 100,000 documents reads half of them.
+	Steered bool
 	// Direct says that the driver prepares and keeps statements by itself: it is given their texts.
 	Direct bool
 	// Patience is how long a call may take before it is given up as if its connection were lost; 0 is no limit. It is

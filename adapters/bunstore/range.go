@@ -1,6 +1,7 @@
 package bunstore
 
 import (
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -36,9 +37,9 @@ func (t *table) rangeText(sh shape) *text {
 	s, name := t.backend.text(), bun.Name(t.Name)
 	switch {
 	case sh.count:
-		return t.where(s.add("SELECT COUNT(*) FROM ", name), sh)
+		return t.where(t.from(s.add("SELECT COUNT(*)"), sh), sh)
 	case !sh.skip:
-		t.order(t.where(s.add("SELECT ", t.columns, " FROM ", name), sh), sh, name)
+		t.order(t.where(t.from(s.add("SELECT ", t.columns), sh), sh), sh, name)
 		return s.add(" LIMIT ").bindLimit()
 	}
 	// Rows that are skipped are skipped in the index alone; those of the page are fetched then. CROSS JOIN is how
@@ -49,10 +50,23 @@ func (t *table) rangeText(sh shape) *text {
 		s.separate(i)
 		s.add(name, ".", bun.Name(c))
 	}
-	s.add(" FROM (SELECT ", id, " FROM ", name)
-	t.order(t.where(s, sh), sh, name)
+	t.order(t.where(t.from(s.add(" FROM (SELECT ", id), sh), sh), sh, name)
 	s.add(" LIMIT ").bindLimit().add(" OFFSET ").bindLimit().add(") AS ", page, " CROSS JOIN ", name, " WHERE ", name, ".", id, " = ", page, ".", id)
 	t.order(s, sh, name)
+	return s
+}
+
+// from names the table and, where the engine is to be steered, the index. Counting a whole collection is left to the
+// engine: any index will do, and the order of ids is the one with the bodies in it.
+func (t *table) from(s *text, sh shape) *text {
+	s.add(" FROM ", bun.Name(t.Name))
+	switch {
+	case !t.backend.dialect.Steered:
+	case sh.index != "":
+		s.add(" FORCE INDEX (", bun.Name(orderIndex(t.Name, sh.index)), ")")
+	case !sh.count:
+		s.add(" FORCE INDEX (", bun.Name("PRIMARY"), ")")
+	}
 	return s
 }
 
@@ -87,14 +101,31 @@ func (t *table) where(s *text, sh shape) *text {
 		if sh.desc {
 			than = " < "
 		}
-		if len(rest) == 1 {
+		switch {
+		case len(rest) == 1:
 			s.add(before, bun.Name(rest[0]), than).bind(1)
-		} else {
+		case t.backend.dialect.Steered:
+			beyond(s.add(before), rest, than)
+		default:
 			s.add(before, "(", rest, ")", than, "(").bind(len(rest)).add(")")
 		}
 		before = " AND "
 	}
 	return t.alive(s, before)
+}
+
+// beyond spells the comparison of rows out: (a > x OR a = x AND (b > y OR b = y AND c > z)). The bound values are
+// each but the last twice. In this form MySQL and MariaDB seek to the place; of a >= x AND (a > x OR b > y) they read whatever
+// has the same a on the way.
+func beyond(s *text, columns []string, than string) {
+	last := len(columns) - 1
+	for i, c := range columns[:last] {
+		s.add("(", bun.Name(c), than).bind(1).add(" OR ", bun.Name(c), " = ").bind(1).add(" AND ")
+		if i+1 == last {
+			s.add(bun.Name(columns[last]), than).bind(1)
+		}
+	}
+	s.add(strings.Repeat(")", last))
 }
 
 func (t *table) order(s *text, sh shape, name bun.Name) {
@@ -111,7 +142,7 @@ func (t *table) order(s *text, sh shape, name bun.Name) {
 
 // bounds are the values of where, with room for more.
 func (t *table) bounds(r store.Range, now time.Time, more int) ([]any, error) {
-	args := make([]any, 0, len(r.Eq)+2+store.MaxIndexFields+1+1+more)
+	args := make([]any, 0, len(r.Eq)+2+2*store.MaxIndexFields+1+1+more)
 	for _, v := range r.Eq {
 		args = append(args, v)
 	}
@@ -129,6 +160,9 @@ func (t *table) bounds(r store.Range, now time.Time, more int) ([]any, error) {
 		}
 		for _, k := range keys[len(r.Eq):] {
 			args = append(args, k)
+			if t.backend.dialect.Steered {
+				args = append(args, k)
+			}
 		}
 		args = append(args, id)
 	}

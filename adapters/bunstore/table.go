@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/feature"
 
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -87,12 +88,26 @@ func (t *table) writing() {
 				bind(1).add(" AND ", expires, " <= ").bind(1).statement())
 		}
 		t.evictID = b.text().add("DELETE FROM ", name, " WHERE ", id, " = ").bind(1).add(" AND ", expires, " <= ").bind(1).statement()
-		// The inner parentheses are for MySQL, which takes no LIMIT right inside IN; the outer condition for engines
-		// where another commit may renew a document between the two.
-		t.sweep = b.text().add("DELETE FROM ", name, " WHERE ", expires, " <= ").bind(1).
-			add(" AND ", id, " IN (SELECT ", id, " FROM (SELECT ", id, " FROM ", name, " WHERE ", expires, " <= ").bind(1).
-			add(" ORDER BY ", expires, " LIMIT ").bindLimit().add(") AS ", bun.Name("old"), ")").statement()
+		t.sweep = t.sweeping().statement()
 	}
+}
+
+// sweeping is the statement of a sweep.
+func (t *table) sweeping() *text {
+	id, name, expires := bun.Name("id"), bun.Name(t.Name), bun.Name("expires_at")
+	s := t.backend.text().add("DELETE FROM ", name, " WHERE ", expires, " <= ").bind(1)
+	if !t.backend.read.HasFeature(feature.DeleteOrderLimit) { // the outer condition is for what a commit renews meanwhile
+		s.add(" AND ", id, " IN (SELECT ", id, " FROM ", name, " WHERE ", expires, " <= ").bind(1)
+		return s.add(" ORDER BY ", expires, " LIMIT ").bindLimit().add(")")
+	}
+	return s.add(" ORDER BY ", expires, " LIMIT ").bindLimit()
+}
+
+func (t *table) sweepArgs(now time.Time, limit int) []any {
+	if t.backend.read.HasFeature(feature.DeleteOrderLimit) {
+		return []any{now.UnixMilli(), limit}
+	}
+	return []any{now.UnixMilli(), now.UnixMilli(), limit}
 }
 
 // guarded ends a statement with the condition that the document stands at a version and lives.
