@@ -91,28 +91,48 @@ func findMariaDB() (program, bool) {
 
 // findInSid finds what comes from the folder of Debian sid, or from this machine if it has it.
 func findInSid(e Engine) (program, bool) {
-	root, whole := sidRoot()
 	switch e {
 	case Postgres18:
 		if p, ok := findPostgres("", "18"); ok && strings.Contains(p.server, "/18/") {
 			return p, true
 		}
-		if whole {
-			return findPostgres(root, "18")
-		}
-	case MySQL:
-		if whole {
-			return program{root: root, server: "/usr/sbin/mysqld"}, true
-		}
 	case Valkey:
 		if server, ok := look("valkey-server"); ok {
 			return program{server: server}, true
 		}
-		if whole {
-			return program{root: root, server: "/usr/bin/valkey-server"}, true
+	}
+	root, whole := sidRoot()
+	if !whole {
+		return program{}, false
+	}
+	return programInSid(e, root)
+}
+
+func programInSid(e Engine, root string) (program, bool) {
+	switch e {
+	case Postgres18:
+		return findPostgres(root, "18")
+	case MySQL:
+		return existing(program{root: root, server: "/usr/sbin/mysqld"})
+	default:
+		return existing(program{root: root, server: "/usr/bin/valkey-server"})
+	}
+}
+
+func existing(p program) (program, bool) {
+	_, err := os.Stat(p.root + p.server)
+	return p, err == nil
+}
+
+// galeraLibrary is what makes a cluster of MariaDB servers.
+func galeraLibrary() (string, bool) {
+	for _, folder := range []string{"/usr/lib/galera", "/usr/lib64/galera", "/usr/lib64/galera-4"} {
+		path := filepath.Join(folder, "libgalera_smm.so")
+		if _, err := os.Stat(path); err == nil {
+			return path, true
 		}
 	}
-	return program{}, false
+	return "", false
 }
 
 // look finds a program in the path and in the folders for administrators, which are not in everyone's path.

@@ -17,7 +17,10 @@ type home struct {
 	lock   *os.File
 }
 
-const homePrefix = "portico-engine-"
+const (
+	homePrefix = "portico-engine-"
+	dataName   = "data"
+)
 
 // newHome makes a folder for a server with this root, and removes those that killed tests left behind.
 func newHome(root string) (*home, error) {
@@ -50,7 +53,12 @@ func (h *home) write(name, text string) (string, error) {
 // at is the path of a file in the home, as the server sees it.
 func (h *home) at(name string) string { return filepath.Join(h.inside, name) }
 
-func (h *home) close() error { return errors.Join(os.RemoveAll(h.path), h.lock.Close()) }
+func (h *home) close() error { return errors.Join(removeHome(h.path), h.lock.Close()) }
+
+func removeHome(path string) error {
+	releaseMemory(filepath.Join(path, dataName, "postmaster.pid"))
+	return os.RemoveAll(path)
+}
 
 // tail keeps the end of what is written to it.
 type tail struct {
@@ -84,7 +92,7 @@ func sweepHomes(temp string) {
 		}
 		info, err := f.Stat()
 		if err == nil && time.Since(info.ModTime()) > time.Minute && tryLock(f) { // younger ones are locked in a moment
-			_ = os.RemoveAll(path)
+			_ = removeHome(path)
 		}
 		_ = f.Close()
 	}

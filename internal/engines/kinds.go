@@ -20,14 +20,19 @@ type kind struct {
 	arguments func(*Server) []string
 	url       func(addr string) string // of the database that create or the server's first start makes
 	ping      func(context.Context, string) error
-	stop      func(*os.Process) error
+	stop      func(*os.Process) error // asks for an end in order
+	discard   func(*os.Process) error // the quickest end that leaves no process or memory behind
 }
 
 var (
-	postgresKind = kind{create: createPostgres, arguments: postgresArguments, url: postgresURL, ping: pingPostgres, stop: interrupt}
-	mysqlKind    = kind{create: createMySQL, arguments: mysqlArguments, url: mysqlURL, ping: pingMySQL, stop: terminate}
-	mariaKind    = kind{create: createMariaDB, arguments: mysqlArguments, url: mysqlURL, ping: pingMySQL, stop: terminate}
-	redisKind    = kind{create: createRedis, arguments: redisArguments, url: redisURL, ping: pingRedis, stop: terminate}
+	postgresKind = kind{create: createPostgres, arguments: postgresArguments, url: postgresURL, ping: pingPostgres,
+		stop: interrupt, discard: quit}
+	mysqlKind = kind{create: createMySQL, arguments: mysqlArguments, url: mysqlURL, ping: pingMySQL,
+		stop: terminate, discard: kill}
+	mariaKind = kind{create: createMariaDB, arguments: mysqlArguments, url: mysqlURL, ping: pingMySQL,
+		stop: terminate, discard: kill}
+	redisKind = kind{create: createRedis, arguments: redisArguments, url: redisURL, ping: pingRedis,
+		stop: terminate, discard: kill}
 )
 
 var kinds = map[Engine]kind{
@@ -47,7 +52,7 @@ func createPostgres(ctx context.Context, s *Server) error {
 	if err != nil {
 		return err
 	}
-	return s.program.runIn(ctx, s.program.create, "--pgdata="+s.home.at("data"), "--username="+account, "--pwfile="+password,
+	return s.program.runIn(ctx, s.program.create, "--pgdata="+s.home.at(dataName), "--username="+account, "--pwfile="+password,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 }
 
@@ -59,7 +64,7 @@ func postgresArguments(s *Server) []string {
 	if s.options.Fast {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off")
 	}
-	args := []string{"-D", s.home.at("data")}
+	args := []string{"-D", s.home.at(dataName)}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
@@ -100,7 +105,7 @@ func createMySQL(ctx context.Context, s *Server) error {
 	if err != nil {
 		return err
 	}
-	return s.program.runIn(ctx, s.program.server, "--no-defaults", "--initialize-insecure", "--datadir="+s.home.at("data"),
+	return s.program.runIn(ctx, s.program.server, "--no-defaults", "--initialize-insecure", "--datadir="+s.home.at(dataName),
 		"--init-file="+setup, "--secure-file-priv=NULL", "--innodb-flush-log-at-trx-commit=0")
 }
 
@@ -109,13 +114,13 @@ func createMariaDB(ctx context.Context, s *Server) error {
 	if err != nil {
 		return err
 	}
-	return s.program.runIn(ctx, s.program.create, "--no-defaults", "--datadir="+s.home.at("data"), "--extra-file="+setup,
+	return s.program.runIn(ctx, s.program.create, "--no-defaults", "--datadir="+s.home.at(dataName), "--extra-file="+setup,
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 }
 
 func mysqlArguments(s *Server) []string {
 	args := []string{
-		"--no-defaults", "--datadir=" + s.home.at("data"), "--bind-address=" + loopback, "--port=" + s.port,
+		"--no-defaults", "--datadir=" + s.home.at(dataName), "--bind-address=" + loopback, "--port=" + s.port,
 		"--socket=" + s.home.at("socket"), "--pid-file=" + s.home.at("pid"), "--skip-name-resolve", "--max-connections=300",
 		"--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1",
 	}
@@ -190,7 +195,7 @@ func openRedis(text string) (*redis.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.MaxRetries, o.DialerRetries = -1, 1
+	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = -1, 1, true
 	return redis.NewClient(o), nil
 }
 

@@ -2,6 +2,7 @@ package engines
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -26,6 +27,14 @@ func confine(c *exec.Cmd, root string) error {
 	c.SysProcAttr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
 	return err
 }
+
+// dieWithUs makes a command die with this process.
+func dieWithUs(c *exec.Cmd) {
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// outliveUs keeps signals that are meant for us, such as a terminal's, from a command that should not stop half-way.
+func outliveUs(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 func nobody() (uid, gid uint32, err error) {
 	u, err := user.Lookup(serverUser)
@@ -102,7 +111,34 @@ func kill(p *os.Process) error      { return signalTree(p, syscall.SIGKILL) }
 func pause(p *os.Process) error     { return signalTree(p, syscall.SIGSTOP) }
 func resume(p *os.Process) error    { return signalTree(p, syscall.SIGCONT) }
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+func quit(p *os.Process) error      { return p.Signal(syscall.SIGQUIT) }
 func interrupt(p *os.Process) error { return p.Signal(syscall.SIGINT) }
+
+// makeDevices makes the devices that servers need.
+func makeDevices(folder string) error {
+	for name, minor := range map[string]int{"null": 3, "zero": 5, "random": 8, "urandom": 9} {
+		path := filepath.Join(folder, name)
+		if err := syscall.Mknod(path, syscall.S_IFCHR|0o666, 1<<8|minor); err != nil {
+			return fmt.Errorf("make %s: %w", path, err)
+		}
+		if err := os.Chmod(path, 0o666); err != nil { //nolint:gosec // these are for everybody
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseMemory removes the shared memory that a killed PostgreSQL leaves behind; its id ends a line of postmaster.pid.
+func releaseMemory(pidFile string) {
+	text, _ := os.ReadFile(filepath.Clean(pidFile))
+	lines := strings.Split(string(text), "\n")
+	if len(lines) < 7 {
+		return
+	}
+	if fields := strings.Fields(lines[6]); len(fields) == 2 {
+		_ = exec.Command("ipcrm", "-m", fields[1]).Run() //nolint:noctx // an instant; after an orderly end there is none
+	}
+}
 
 // tryLock takes a lock on a file that ends with this process.
 func tryLock(f *os.File) bool {

@@ -194,8 +194,8 @@ func (s *Server) signal(send func(*os.Process) error) error {
 	return send(p.Process)
 }
 
-// close kills the server and removes its data.
-func (s *Server) close() error { return errors.Join(s.Kill(), s.home.close()) }
+// close ends the server and removes its data.
+func (s *Server) close() error { return errors.Join(s.end(s.kind.discard), s.home.close()) }
 
 // process is a started program, waited for.
 type process struct {
