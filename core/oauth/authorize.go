@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/sso"
@@ -146,8 +147,11 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 		return oauthError("invalid_request", "code_challenge must be the base64url form of a SHA-256")
 	}
 	for _, name := range []string{"state", "nonce", "scope", "client_id", "login_hint"} {
-		if len(q.Get(name)) > 2048 {
+		switch value := q.Get(name); {
+		case len(value) > 2048:
 			return oauthError("invalid_request", name+" is longer than 2048 bytes")
+		case !utf8.ValidString(value): // would not come back as it was sent
+			return oauthError("invalid_request", name+" is not UTF-8")
 		}
 	}
 	if app == nil { // Polis takes any other parameter and does nothing with it

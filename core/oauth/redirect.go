@@ -94,6 +94,7 @@ func below(registered, candidate string, u *url.URL) bool {
 		}
 	}
 	for _, segment := range strings.Split(path, "/") {
+		segment, _, _ = strings.Cut(segment, ";") // some servers take "..;" for ".."
 		if segment == "." || segment == ".." {
 			return false
 		}

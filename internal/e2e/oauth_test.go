@@ -218,6 +218,8 @@ func TestAuthorizeRefuses(t *testing.T) {
 		"tenant without state":          {with(polis, url.Values{"state": nil}), 0, "invalid_request"},
 		"no state and no PKCE":          {with(web, url.Values{"state": nil}), 0, "invalid_request"},
 		"state of 3000 bytes":           {with(web, url.Values{"state": {long}}), 0, "invalid_request"},
+		"state that is not UTF-8":       {with(web, url.Values{"state": {"a\xff"}}), 0, "invalid_request"},
+		"nonce that is not UTF-8":       {with(polis, url.Values{"nonce": {"\xc3"}}), 0, "invalid_request"},
 		"nonce of 3000 bytes":           {with(web, url.Values{"nonce": {long}}), 0, "invalid_request"},
 		"scope of 3000 bytes":           {with(web, url.Values{"scope": {long}}), 0, "invalid_request"},
 		"much of everything":            {with(web, url.Values{"state": {angles}, "nonce": {angles}, "scope": {angles}, "login_hint": {angles}}), 0, "invalid_request"},
