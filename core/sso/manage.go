@@ -188,7 +188,7 @@ func validConnection(c *Connection) error {
 		bytes        int
 	}{
 		{"name", c.Name, 512}, {"label", c.Label, 512}, {"description", c.Description, 400},
-		{"nameIdFormat", c.NameIDFormat, 512}, {"entityIdOverride", c.EntityIDOverride, 1024},
+		{"nameIdFormat", c.NameIDFormat, 512}, {"entityIdOverride", c.EntityIDOverride, maxEntityID},
 	} {
 		if len(text.value) > text.bytes {
 			return fault.At(text.field, "too_long", "This text is too long.")

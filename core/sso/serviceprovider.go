@@ -3,7 +3,10 @@ package sso
 import (
 	"context"
 	"encoding/pem"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/ports/federation"
@@ -11,6 +14,8 @@ import (
 
 // metadataTTL is how long the metadata we write says it is valid.
 const metadataTTL = 10 * 365 * 24 * time.Hour
+
+const maxEntityID = 1024 // bytes (SAML Core §8.3.6)
 
 // MetadataRequest says which metadata is asked for.
 type MetadataRequest struct {
@@ -36,6 +41,9 @@ func (s *Service) ServiceProviderMetadata(ctx context.Context, m MetadataRequest
 	}
 	if c.NameIDFormat != "" {
 		sp.NameIDFormats = []string{c.NameIDFormat}
+	}
+	if len(m.EntityID) > maxEntityID || !utf8.ValidString(m.EntityID) || strings.ContainsFunc(m.EntityID, unicode.IsControl) {
+		return nil, fault.At("entityId", "invalid", "entityId must be a URI of at most 1024 bytes.") // XML could not hold it
 	}
 	if m.EntityID != "" {
 		sp.EntityID = m.EntityID

@@ -634,7 +634,8 @@ func TestServiceProviderMetadata(t *testing.T) {
 		})
 	}
 	for path, status := range map[string]int{"connection=unknown": 404, "connection=" + strings.Repeat("x", 3000): 404, "connection=a%00b": 404,
-		"acsUrl=javascript:alert(1)": 400, "acsUrl=/relative": 400} {
+		"acsUrl=javascript:alert(1)": 400, "acsUrl=/relative": 400,
+		"entityId=%01": 400, "entityId=%ff": 400, "entityId=a%00b": 400, "entityId=" + strings.Repeat("x", 1025): 400} {
 		if a := p.get("/.well-known/sp-metadata?" + path); a.StatusCode != status {
 			t.Errorf("%.40s: %s", path, a.Status)
 		}
