@@ -43,20 +43,16 @@ var (
 	groupNames     = []string{"groups", "http://schemas.xmlsoap.org/claims/Group"}
 )
 
-// profile reads an assertion as a person. White space around values is that of pretty-printed XML.
+// profile reads an assertion as a person.
 func (s *Service) profile(a federation.Assertion) (Profile, error) {
 	values := map[string][]string{}
 	for _, attribute := range a.Attributes {
-		list := values[attribute.Name]
-		for _, v := range attribute.Values {
-			list = append(list, strings.TrimSpace(v))
-		}
-		values[attribute.Name] = list
+		values[attribute.Name] = append(values[attribute.Name], attribute.Values...)
 	}
-	if nameID := strings.TrimSpace(a.NameID.Value); nameID != "" {
-		values[claimNameID] = []string{nameID}
+	if a.NameID.Value != "" {
+		values[claimNameID] = []string{a.NameID.Value}
 		if a.NameID.Format == formatEmail {
-			values[claimEmail] = []string{nameID}
+			values[claimEmail] = []string{a.NameID.Value}
 		}
 	}
 	p := Profile{
@@ -90,7 +86,7 @@ func (s *Service) profile(a federation.Assertion) (Profile, error) {
 
 // subject is what an identity is linked to. A transient NameID is another one at each login, so it links nobody.
 func subject(p Profile, a federation.Assertion) (string, error) {
-	if a.NameID.Format != formatTransient || p.ID != strings.TrimSpace(a.NameID.Value) {
+	if a.NameID.Format != formatTransient || p.ID != a.NameID.Value {
 		return p.ID, nil
 	}
 	if p.Email != "" {
@@ -107,7 +103,7 @@ func emailID(email string) string {
 func first(values map[string][]string, names []string) string {
 	for _, name := range names {
 		for _, v := range values[name] {
-			if v != "" {
+			if v = strings.TrimSpace(v); v != "" {
 				return v
 			}
 		}
