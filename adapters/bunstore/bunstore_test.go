@@ -292,3 +292,31 @@ func TestSteered(t *testing.T) {
 		t.Errorf("a count of all is\n%s, want\n%s", got, want)
 	}
 }
+
+// TestTableWise holds that each table takes one statement, of which those of another instance may have been faster.
+func TestTableWise(t *testing.T) {
+	d := testDialect
+	d.TableWise, d.Types.Table = true, " ENGINE=x"
+	gen := testDB(t).QueryGen()
+	have := Structure{}
+	have.Add("users", "id", false)
+	have.Add("users", "k_tenant", false)
+	have.Add("users", "users$by_created", true)
+	have.Add("bare", "id", false)
+	have.Add("bare", "version", false)
+	have.Add("bare", "body", false)
+	have.Add("bare", "touched", false)
+	want := []string{
+		`ALTER TABLE "users" ADD COLUMN "version" INTEGER NOT NULL, ADD COLUMN "body" BLOB NOT NULL, ADD COLUMN "touched" INTEGER NOT NULL DEFAULT 0, ` +
+			`ADD COLUMN "k_email" TEXT NOT NULL DEFAULT '', ADD COLUMN "k_created" TEXT NOT NULL DEFAULT '', ADD COLUMN "u_by_email" BLOB, ` +
+			`ADD INDEX "users$by_email" ("k_tenant", "k_email", "id"), ADD UNIQUE INDEX "users$by_email$u" ("u_by_email")`,
+		`CREATE TABLE IF NOT EXISTS "order" ("id" TEXT NOT NULL PRIMARY KEY, "version" INTEGER NOT NULL, "body" BLOB NOT NULL, ` +
+			`"expires_at" INTEGER NOT NULL DEFAULT 9223372036854775807, "touched" INTEGER NOT NULL DEFAULT 0, "k_group" TEXT NOT NULL DEFAULT '', ` +
+			`"k_by" TEXT NOT NULL DEFAULT '', "k_limit" TEXT NOT NULL DEFAULT '', "k_desc" TEXT NOT NULL DEFAULT '', "u_by_all" BLOB, ` +
+			`INDEX "order$by_all" ("k_group", "k_by", "k_limit", "k_desc", "id", "expires_at"), UNIQUE INDEX "order$by_all$u" ("u_by_all"), ` +
+			`INDEX "order$by_group" ("k_group", "id", "expires_at"), INDEX "order$$expires" ("expires_at")) ENGINE=x`,
+	}
+	if got := plan(gen, d, have, testSchema); !slices.Equal(got, want) {
+		t.Errorf("the plan is\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

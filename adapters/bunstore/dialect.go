@@ -36,6 +36,9 @@ type Dialect struct {
 	// Lock keeps others from migrating until the transaction has ended and unlock is called; nil where transactions of
 	// themselves do.
 	Lock func(ctx context.Context, tx *sql.Tx) (unlock func(), err error)
+	// TableWise says that a change of structure commits by itself, and that it is made table by table: one statement
+	// makes a table with its indexes, or alters it. What another instance has made meanwhile fails as Exists.
+	TableWise bool
 	// Explain says what an engine's error means.
 	Explain func(err error) Failure
 	// Inspect reads which tables, columns and indexes there are.
@@ -48,6 +51,7 @@ type Types struct {
 	Unique string // bytes, at most four keys and three separators; not text, since the separator is NUL
 	Body   string // bytes
 	Number string // 64 bits
+	Table  string // what stands behind the columns of a new table; "" but where the dialect is TableWise
 }
 
 // FailureKind is what an engine's error means.
@@ -57,6 +61,7 @@ type FailureKind uint8
 const (
 	Unknown     FailureKind = iota
 	Unique                  // a unique index is violated
+	Exists                  // what a change of structure would make is there
 	Conflict                // concurrent transactions met; another try may succeed
 	Unavailable             // the engine refused; surely nothing was applied, not even by a commit under way
 	Lost                    // the answer was lost: a commit under way may be applied

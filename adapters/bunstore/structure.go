@@ -3,7 +3,9 @@ package bunstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -88,52 +90,90 @@ func (p *planner) columns(c store.Collection) []column {
 	return cols
 }
 
-func (p *planner) collection(have Table, c store.Collection) {
-	cols := p.columns(c)
-	if len(have.Columns) == 0 {
-		var b strings.Builder
-		for i, col := range cols {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(p.gen.FormatQuery("? ?", bun.Name(col.name), bun.Safe(col.definition)))
-		}
-		p.add("CREATE TABLE IF NOT EXISTS ? (?)", bun.Name(c.Name), bun.Safe(b.String()))
-	} else {
-		for _, col := range cols {
-			if !have.Columns[col.name] {
-				p.add("ALTER TABLE ? ADD COLUMN ? ?", bun.Name(c.Name), bun.Name(col.name), bun.Safe(col.definition))
-			}
-		}
+type index struct {
+	name    string
+	unique  bool
+	columns []string
+}
+
+func (x index) kind() bun.Safe {
+	if x.unique {
+		return "UNIQUE INDEX"
 	}
+	return "INDEX"
+}
+
+func indexes(c store.Collection) []index {
+	var all []index
 	for _, x := range c.Indexes {
-		fields := make([]string, 0, len(x.Fields)+2)
+		columns := make([]string, 0, len(x.Fields)+2)
 		for _, f := range x.Fields {
-			fields = append(fields, keyColumn(f))
+			columns = append(columns, keyColumn(f))
 		}
-		fields = append(fields, "id")
+		columns = append(columns, "id")
 		if c.Expires { // so that counting and skipping read the index alone
-			fields = append(fields, "expires_at")
+			columns = append(columns, "expires_at")
 		}
-		p.index(have, c.Name, orderIndex(c.Name, x.Name), false, fields...)
+		all = append(all, index{orderIndex(c.Name, x.Name), false, columns})
 		if x.Unique {
-			p.index(have, c.Name, uniqueIndex(c.Name, x.Name), true, uniqueColumn(x.Name))
+			all = append(all, index{uniqueIndex(c.Name, x.Name), true, []string{uniqueColumn(x.Name)}})
 		}
 	}
 	if c.Expires {
-		p.index(have, c.Name, expiryIndex(c.Name), false, "expires_at")
+		all = append(all, index{expiryIndex(c.Name), false, []string{"expires_at"}})
+	}
+	return all
+}
+
+// collection adds what the table lacks.
+func (p *planner) collection(have Table, c store.Collection) {
+	var columns []string
+	for _, col := range p.columns(c) {
+		if !have.Columns[col.name] {
+			columns = append(columns, p.gen.FormatQuery("? ?", bun.Name(col.name), bun.Safe(col.definition)))
+		}
+	}
+	lacking := slices.DeleteFunc(indexes(c), func(x index) bool { return have.Indexes[x.name] })
+	table := bun.Name(c.Name)
+	if p.TableWise {
+		p.tableWise(table, len(have.Columns) == 0, columns, lacking)
+		return
+	}
+	if len(have.Columns) == 0 {
+		p.add("CREATE TABLE IF NOT EXISTS ? (?)", table, bun.Safe(strings.Join(columns, ", ")))
+		columns = nil
+	}
+	for _, col := range columns {
+		p.add("ALTER TABLE ? ADD COLUMN ?", table, bun.Safe(col))
+	}
+	for _, x := range lacking {
+		p.add("CREATE ? ? ON ? (?)", x.kind(), bun.Name(x.name), table, bun.Safe(p.names(x.columns)))
 	}
 }
 
-func (p *planner) index(have Table, table, name string, unique bool, columns ...string) {
-	if have.Indexes[name] {
-		return
+// tableWise makes a table with its indexes, or alters it, in one statement.
+func (p *planner) tableWise(table bun.Name, fresh bool, columns []string, lacking []index) {
+	parts := columns
+	if !fresh {
+		parts = nil
+		for _, c := range columns {
+			parts = append(parts, "ADD COLUMN "+c)
+		}
 	}
-	kind := "INDEX"
-	if unique {
-		kind = "UNIQUE INDEX"
+	for _, x := range lacking {
+		part := p.gen.FormatQuery("? ? (?)", x.kind(), bun.Name(x.name), bun.Safe(p.names(x.columns)))
+		if !fresh {
+			part = "ADD " + part
+		}
+		parts = append(parts, part)
 	}
-	p.add("CREATE ? ? ON ? (?)", bun.Safe(kind), bun.Name(name), bun.Name(table), bun.Safe(p.names(columns)))
+	all := bun.Safe(strings.Join(parts, ", "))
+	switch {
+	case fresh:
+		p.add("CREATE TABLE IF NOT EXISTS ? (?)?", table, all, bun.Safe(p.Types.Table))
+	case len(parts) > 0:
+		p.add("ALTER TABLE ? ?", table, all)
+	}
 }
 
 func (p *planner) names(columns []string) string {
@@ -167,12 +207,17 @@ func (b *Backend) plan(ctx context.Context, q Querier) ([]string, error) {
 	return plan(b.read.QueryGen(), b.dialect, have, b.schema), nil
 }
 
-// Migrate implements store.Structured, in one transaction. A database that is up to the schema costs one look.
+// Migrate implements store.Structured, in one transaction unless the dialect is TableWise. A database that is up to the schema costs one look.
 func (b *Backend) Migrate(ctx context.Context) error {
 	if steps, err := b.Plan(ctx); len(steps) == 0 || err != nil {
 		return err
 	}
-	err := b.writer.alone(ctx, func(conn *sql.Conn) error { return b.migrate(ctx, conn) })
+	err := b.writer.alone(ctx, func(conn *sql.Conn) error {
+		if b.dialect.TableWise {
+			return b.migrateTableWise(ctx, conn)
+		}
+		return b.migrate(ctx, conn)
+	})
 	if err != nil {
 		return b.outcome(ctx, err)
 	}
@@ -202,6 +247,23 @@ func (b *Backend) migrate(ctx context.Context, conn *sql.Conn) error {
 		}
 	}
 	return tx.Commit()
+}
+
+// migrateTableWise runs the statements one by one. Where another instance was faster with one, it looks anew at what is
+// lacking still: each look but the first follows something that another made, so there are few.
+func (b *Backend) migrateTableWise(ctx context.Context, conn *sql.Conn) error {
+	for range 100 {
+		steps, err := b.plan(ctx, conn)
+		if len(steps) == 0 || err != nil {
+			return err
+		}
+		for _, statement := range steps {
+			if _, err := conn.ExecContext(ctx, statement); err != nil && b.dialect.Explain(err).Kind != Exists {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+	}
+	return errors.New("bunstore: what is lacking is told to exist")
 }
 
 // Add notes a column or an index of a table.
