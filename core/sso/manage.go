@@ -2,6 +2,7 @@ package sso
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"net/url"
@@ -36,7 +37,18 @@ func (s *Service) ReadMetadata(ctx context.Context, m Metadata) (federation.Iden
 		return idp, &fault.Error{Kind: fault.Invalid, Code: "metadata_" + string(refused.Code), Message: refused.Detail,
 			Field: "metadata", Err: err}
 	}
+	s.warnOfExpired(ctx, idp)
 	return idp, err
+}
+
+// warnOfExpired tells the log which of a provider's certificates are over. Metadata says which key is trusted, not for
+// how long (SAML V2.0 Metadata Interoperability Profile §2.6.1), so they are taken all the same.
+func (s *Service) warnOfExpired(ctx context.Context, idp federation.IdentityProvider) {
+	for _, der := range idp.Certificates {
+		if c, err := x509.ParseCertificate(der); err == nil && s.now().After(c.NotAfter) {
+			s.Logger.WarnContext(ctx, "certificate of an identity provider has expired", "entity_id", idp.EntityID, "not_after", c.NotAfter)
+		}
+	}
 }
 
 func (s *Service) metadataText(ctx context.Context, m Metadata) ([]byte, error) {

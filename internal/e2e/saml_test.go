@@ -178,6 +178,29 @@ func (p *program) sent(q url.Values, certificate []byte) (federationtest.Request
 	return federationtest.ParseRequest(r, certificate)
 }
 
+// An expired certificate is warned of and taken all the same.
+func TestExpiredCertificateOfAProvider(t *testing.T) {
+	p := start(t, nil)
+	idp := newIdP(t, "https://idp.example/one")
+	p.connect(idp, nil)
+	const warning = `level=WARN msg="certificate of an identity provider has expired" entity_id=https://idp.example/one`
+	if strings.Contains(p.logs.String(), warning) {
+		t.Error("a valid certificate is warned of")
+	}
+	var err error
+	idp.Certificate, err = federationtest.SelfSign(idp.Key, "expired", time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.connect(idp, nil)
+	if !strings.Contains(p.logs.String(), warning) {
+		t.Errorf("not warned of: %s", p.logs.String())
+	}
+	if a := p.redeem(p.code(idp, polisClient(nil)), nil); a.StatusCode != http.StatusOK {
+		t.Errorf("the login: %s %s", a.Status, a.body)
+	}
+}
+
 func TestSAMLRequests(t *testing.T) {
 	p := start(t, nil)
 	certificate := p.certificate()
