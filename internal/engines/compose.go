@@ -59,7 +59,8 @@ func (s *Shared) compose(ctx context.Context, say Say, wanted []Engine) (rest []
 }
 
 func (s *Shared) composeOne(ctx context.Context, say Say, project string, e Engine) error {
-	defer saying(say, "%s: starting it by docker compose", e)()
+	done := saying(say, "%s: starting it by docker compose", e)
+	defer done()
 	if _, err := docker(ctx, project, "up", "--detach", "--wait", string(e)); err != nil {
 		return err
 	}

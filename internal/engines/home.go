@@ -50,6 +50,12 @@ func (h *home) write(name, text string) (string, error) {
 	return h.at(name), errors.Join(os.WriteFile(path, []byte(text), 0o600), own(path))
 }
 
+// makeData makes an empty data folder.
+func (h *home) makeData() error {
+	path := filepath.Join(h.path, dataName)
+	return errors.Join(os.Mkdir(path, 0o700), own(path))
+}
+
 // at is the path of a file in the home, as the server sees it.
 func (h *home) at(name string) string { return filepath.Join(h.inside, name) }
 
@@ -86,7 +92,7 @@ func (t *tail) String() string {
 func sweepHomes(temp string) {
 	paths, _ := filepath.Glob(filepath.Join(temp, homePrefix+"*"))
 	for _, path := range paths {
-		f, err := os.Open(filepath.Join(path, "lock"))
+		f, err := os.Open(filepath.Clean(filepath.Join(path, "lock")))
 		if err != nil {
 			continue
 		}

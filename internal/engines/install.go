@@ -46,7 +46,7 @@ func lockInstall(ctx context.Context, say Say) (unlock func(), err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // servers that are not root look into it
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Clean(filepath.Join(cache, "lock")), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,8 @@ func installPackages(ctx context.Context, say Say, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	defer saying(say, "installing %s", strings.Join(names, " "))()
+	done := saying(say, "installing %s", strings.Join(names, " "))
+	defer done()
 	allow, err := forbidServices()
 	if err != nil {
 		return err
@@ -126,7 +127,8 @@ func installSid(ctx context.Context, say Say) error {
 	if whole && checkSid(ctx, root) == nil {
 		return nil
 	}
-	defer saying(say, "making a folder of Debian sid with %s", strings.ReplaceAll(sidPackages, ",", " "))()
+	done := saying(say, "making a folder of Debian sid with %s", strings.ReplaceAll(sidPackages, ",", " "))
+	defer done()
 	half := root + ".half"
 	if err := errors.Join(os.RemoveAll(root), os.RemoveAll(half)); err != nil {
 		return err
@@ -176,7 +178,7 @@ func unpackSid(ctx context.Context, root string) error {
 		return err
 	}
 	for _, name := range []string{"passwd", "group"} { // base-passwd's script would do this
-		text, err := os.ReadFile(filepath.Join(root, "usr/share/base-passwd", name+".master"))
+		text, err := os.ReadFile(filepath.Clean(filepath.Join(root, "usr/share/base-passwd", name+".master")))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(root, "etc", name), text, 0o644) //nolint:gosec // everybody reads it
 		}

@@ -91,7 +91,7 @@ func descendants(pid int) (found []int) {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
-		text, _ := os.ReadFile(path)
+		text, _ := os.ReadFile(filepath.Clean(path))
 		_, rest, _ := strings.Cut(string(text), ") ") // the name before may hold anything
 		if fields := strings.Fields(rest); len(fields) > 1 {
 			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))

@@ -72,7 +72,7 @@ func (s *Server) finish(t testing.TB) {
 
 // start makes the data folder and starts the server on it.
 func start(ctx context.Context, e Engine, p program, o Options) (*Server, error) {
-	s, err := prepare(ctx, e, p, o)
+	s, err := prepare(ctx, e, p, o, true)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func start(ctx context.Context, e Engine, p program, o Options) (*Server, error)
 	return s, nil
 }
 
-// prepare makes the data folder and chooses the port.
-func prepare(ctx context.Context, e Engine, p program, o Options) (_ *Server, err error) {
+// prepare makes the data folder, with data unless the server gets it from another, and chooses the port.
+func prepare(ctx context.Context, e Engine, p program, o Options, data bool) (_ *Server, err error) {
 	s := &Server{Engine: e, kind: kinds[e], options: o, program: p}
 	if s.port, err = freePort(); err != nil {
 		return nil, err
@@ -92,6 +92,9 @@ func prepare(ctx context.Context, e Engine, p program, o Options) (_ *Server, er
 	s.URL = s.kind.url(s.Addr)
 	if s.home, err = newHome(p.root); err != nil {
 		return nil, err
+	}
+	if !data {
+		return s, s.home.makeData()
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -62,7 +62,8 @@ func (s *Shared) startOne(ctx context.Context, say Say, e Engine) error {
 	if err != nil {
 		return err
 	}
-	defer saying(say, "%s: starting %s", e, p.server)()
+	done := saying(say, "%s: starting %s", e, p.server)
+	defer done()
 	server, err := start(ctx, e, p, Options{Fast: true})
 	if err != nil {
 		return err
