@@ -265,6 +265,37 @@ func TestAuthorizeRefuses(t *testing.T) {
 }
 
 // The same project's organizations are reached by their ids, another's are not.
+// A native application registers a loopback address without a port, and listens on whichever is free (RFC 8252 §7.3).
+func TestLoopbackAddressesTakeAnyPort(t *testing.T) {
+	l := newLand(t)
+	native := l.newApplication(testProduct, map[string]any{"public": true, "redirectUris": []string{"http://127.0.0.1/cb", "http://[::1]/cb", "http://localhost:3000/cb", "https://app.example/cb"}})
+	for uri, allowed := range map[string]bool{
+		"http://127.0.0.1/cb": true, "http://127.0.0.1:49152/cb": true, "http://[::1]:49152/cb": true, "http://localhost:3000/cb": true, "https://app.example/cb": true,
+		"http://127.0.0.1:49152/": false, "http://127.0.0.1:49152/cb?x": false, "https://127.0.0.1:49152/cb": false, "http://127.0.0.2:49152/cb": false,
+		"http://127.0.0.1.evil.example:49152/cb": false, "http://127.0.0.1:49152@evil.example/cb": false, "https://app.example:8443/cb": false,
+	} {
+		t.Run(uri, func(t *testing.T) {
+			l := *l.program
+			l.t = t
+			ask := with(native.asks(pkce), url.Values{"redirect_uri": {uri}})
+			if !allowed {
+				refusedPage(t, l.authorize(ask), http.StatusForbidden)
+				return
+			}
+			request := l.authorize(ask).atProvider(t)
+			back := l.acs(l.respond(newIdP(t, "https://idp.example/acme"), request, nil), request.RelayState)
+			code := back.location().Query().Get("code")
+			if !strings.HasPrefix(back.Header.Get("Location"), uri+"?") || code == "" {
+				t.Fatalf("%s to %q", back.Status, back.Header.Get("Location"))
+			}
+			redeem := with(native.credentials(), url.Values{"redirect_uri": {uri}, "code_verifier": {verifier}})
+			if a := l.redeem(code, redeem); a.StatusCode != http.StatusOK {
+				t.Errorf("%s %s", a.Status, a.body)
+			}
+		})
+	}
+}
+
 func TestApplicationNamesAnOrganization(t *testing.T) {
 	l := newLand(t)
 	organizationID := func(connection string) string {
