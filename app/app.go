@@ -55,6 +55,7 @@ type options struct {
 	logger  *slog.Logger
 	now     func() time.Time
 	version string
+	kms     []KMS
 	openFor time.Duration // how long a database may not answer at the start
 	wrap    func(http.Handler) http.Handler
 }

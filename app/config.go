@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,11 +126,11 @@ func (e ConfigError) Error() string {
 type setting struct {
 	name   string
 	secret bool
-	parse  func(c *Config, text string) error
+	parse  func(c *Config, text string, o options) error
 }
 
 var settings = []setting{
-	{"PORTICO_LISTEN", false, func(c *Config, t string) error {
+	{"PORTICO_LISTEN", false, func(c *Config, t string, _ options) error {
 		_, port, err := net.SplitHostPort(t)
 		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 			return errors.New("give host:port, such as 127.0.0.1:5225 or :5225")
@@ -139,7 +138,7 @@ var settings = []setting{
 		c.Listen = t
 		return nil
 	}},
-	{"PORTICO_PUBLIC_URL", false, func(c *Config, t string) error {
+	{"PORTICO_PUBLIC_URL", false, func(c *Config, t string, _ options) error {
 		u, err := url.Parse(t)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			return errors.New("give an http or https URL without query, such as https://sso.example.com")
@@ -147,32 +146,35 @@ var settings = []setting{
 		c.PublicURL = t
 		return nil
 	}},
-	{"PORTICO_DATABASE_URL", true, func(c *Config, t string) error { return databaseURL(&c.DatabaseURL, t) }},
-	{"PORTICO_SESSION_URL", true, func(c *Config, t string) error { return databaseURL(&c.SessionURL, t) }},
-	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string) error {
+	{"PORTICO_DATABASE_URL", true, func(c *Config, t string, _ options) error { return databaseURL(&c.DatabaseURL, t) }},
+	{"PORTICO_SESSION_URL", true, func(c *Config, t string, _ options) error { return databaseURL(&c.SessionURL, t) }},
+	{"PORTICO_ADMIN_KEYS", true, func(c *Config, t string, _ options) error {
 		c.AdminKeys = list(t)
 		if slices.ContainsFunc(c.AdminKeys, func(key string) bool { return strings.ContainsAny(key, " \t\r\n") }) {
 			return errors.New("separate the keys by commas; a key holds no white space, for it is a word of a header")
 		}
 		return nil
 	}},
-	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string) error { c.ClientSecretVerifier = secret.Secret(t); return nil }},
-	{"PORTICO_ENCRYPTION_KEYS", true, func(c *Config, t string) (err error) { c.EncryptionKeys, err = parseKeys(t); return err }},
-	{"PORTICO_SAML_ENTITY_ID", false, func(c *Config, t string) error {
+	{"PORTICO_CLIENT_SECRET_VERIFIER", true, func(c *Config, t string, _ options) error { c.ClientSecretVerifier = secret.Secret(t); return nil }},
+	{"PORTICO_ENCRYPTION_KEYS", true, func(c *Config, t string, o options) (err error) {
+		c.EncryptionKeys, err = parseKeys(t, o.kms)
+		return err
+	}},
+	{"PORTICO_SAML_ENTITY_ID", false, func(c *Config, t string, _ options) error {
 		if len(t) > 1024 || strings.ContainsAny(t, " \t\r\n") {
 			return errors.New("give a URI of at most 1024 characters")
 		}
 		c.SAMLEntityID = t
 		return nil
 	}},
-	{"PORTICO_LOG_LEVEL", false, func(c *Config, t string) error {
+	{"PORTICO_LOG_LEVEL", false, func(c *Config, t string, _ options) error {
 		if c.LogLevel.UnmarshalText([]byte(t)) != nil {
 			return errors.New("give debug, info, warn or error")
 		}
 		return nil
 	}},
-	{"PORTICO_TRUSTED_PROXIES", false, func(c *Config, t string) (err error) { c.TrustedProxies, err = prefixes(t); return err }},
-	{"PORTICO_ALLOW_PRIVATE_NETWORKS", false, func(c *Config, t string) (err error) {
+	{"PORTICO_TRUSTED_PROXIES", false, func(c *Config, t string, _ options) (err error) { c.TrustedProxies, err = prefixes(t); return err }},
+	{"PORTICO_ALLOW_PRIVATE_NETWORKS", false, func(c *Config, t string, _ options) (err error) {
 		on, err := strconv.ParseBool(t)
 		if err != nil {
 			if c.AllowPrivateNetworks, err = prefixes(t); err != nil {
@@ -185,13 +187,13 @@ var settings = []setting{
 		}
 		return nil
 	}},
-	{"PORTICO_POLIS_REDIRECT_MATCH", false, func(c *Config, t string) (err error) {
+	{"PORTICO_POLIS_REDIRECT_MATCH", false, func(c *Config, t string, _ options) (err error) {
 		if c.PolisRedirectMatch, err = strconv.ParseBool(t); err != nil {
 			return errors.New("give true or false")
 		}
 		return nil
 	}},
-	{"PORTICO_AUTO_MIGRATE", false, func(c *Config, t string) error {
+	{"PORTICO_AUTO_MIGRATE", false, func(c *Config, t string, _ options) error {
 		on, err := strconv.ParseBool(t)
 		if err != nil {
 			return errors.New("give true or false")
@@ -210,12 +212,13 @@ func LoadConfig(environ []string, opts ...Option) (Config, []Warning, error) {
 			env[name] = value
 		}
 	}
+	o := newOptions(opts)
 	var c Config
 	var faults ConfigError
 	for _, s := range settings {
 		text, err := s.read(env)
 		if err == nil && text != "" {
-			err = s.parse(&c, text)
+			err = s.parse(&c, text, o)
 		}
 		if err != nil {
 			shown := text
@@ -225,7 +228,7 @@ func LoadConfig(environ []string, opts ...Option) (Config, []Warning, error) {
 			faults = append(faults, Fault{s.name, shown, err.Error()})
 		}
 	}
-	faults = append(faults, c.withoutDriver(newOptions(opts).drivers)...)
+	faults = append(faults, c.withoutDriver(o.drivers)...)
 	if scheme, _, _ := strings.Cut(c.withDefaults().DatabaseURL, ":"); !embedded(scheme) && len(c.EncryptionKeys) == 0 && !faults.mentions("PORTICO_ENCRYPTION_KEYS") {
 		faults = append(faults, Fault{"PORTICO_ENCRYPTION_KEYS", "", needKeys})
 	}
@@ -356,24 +359,27 @@ func prefixes(text string) ([]netip.Prefix, error) {
 	return found, nil
 }
 
-func parseKeys(text string) ([]seal.Key, error) {
+func parseKeys(text string, kms []KMS) ([]seal.Key, error) {
 	var keys []seal.Key
 	for i, item := range list(text) {
 		keyID, encoded, ok := strings.Cut(item, ":")
-		content, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || keyID == "" || len(keyID) > 255 || err != nil || len(content) != 32 {
-			return nil, fmt.Errorf("entry %d is not id:base64 of 32 bytes; %s", i+1, makeKey)
+		if !ok || keyID == "" || len(keyID) > 255 {
+			return nil, fmt.Errorf("entry %d is not id:base64; %s", i+1, makeKey)
 		}
 		if slices.ContainsFunc(keys, func(k seal.Key) bool { return k.ID == keyID }) {
 			return nil, fmt.Errorf("entry %d has the id of an earlier one: each key needs its own", i+1)
 		}
-		keys = append(keys, seal.Key{ID: keyID, Secret: [32]byte(content)})
+		content, err := keyBytes(keyID, encoded, kms)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", i+1, err)
+		}
+		keys = append(keys, seal.Key{ID: keyID, Secret: content})
 	}
 	return keys, nil
 }
 
 const (
-	makeKey  = `make one with: echo "k1:$(openssl rand -base64 32)"`
+	makeKey  = `make one with: portico keys make, or: echo "k1:$(openssl rand -base64 32)"`
 	needKeys = "must be given for this database; " + makeKey
 )
 

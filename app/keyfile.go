@@ -10,32 +10,45 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 // newKeyring takes the configured keys. An embedded database has its own beside it, a memory one for its lifetime.
 func newKeyring(c Config) (*seal.Keyring, error) {
-	keys := c.EncryptionKeys
-	if len(keys) == 0 {
-		u, err := url.Parse(c.DatabaseURL)
-		if err != nil {
-			return nil, errors.New("PORTICO_DATABASE_URL is not a URL")
-		}
-		path := sqlitePath(u)
-		switch {
-		case !embedded(u.Scheme):
-			return nil, errors.New("PORTICO_ENCRYPTION_KEYS " + needKeys)
-		case u.Scheme == "memory" || path == ":memory:":
-			keys = []seal.Key{newKey()}
-		default:
-			if keys, err = keysBeside(path); err != nil {
-				return nil, err
-			}
-		}
+	if len(c.EncryptionKeys) > 0 {
+		return seal.NewKeyring(c.EncryptionKeys)
 	}
-	return seal.NewKeyring(keys)
+	file, ok := c.keyFile()
+	if !ok {
+		if scheme, _, _ := strings.Cut(c.DatabaseURL, ":"); !embedded(scheme) {
+			return nil, errors.New("PORTICO_ENCRYPTION_KEYS " + needKeys)
+		}
+		return seal.NewKeyring([]seal.Key{newKey()})
+	}
+	keys, err := keysBeside(strings.TrimSuffix(file, keySuffix))
+	if err != nil {
+		return nil, err
+	}
+	ring, err := seal.NewKeyring(keys)
+	if err == nil { // portico keys rotate puts a new key into it while we serve
+		ring.OnMissing(func() ([]seal.Key, error) { return readKeyFile(file) })
+	}
+	return ring, err
 }
+
+// keyFile is where the keys of an embedded database are, unless they are given.
+func (c Config) keyFile() (path string, ok bool) {
+	u, err := url.Parse(c.DatabaseURL)
+	if err != nil || len(c.EncryptionKeys) > 0 || u.Scheme != "sqlite" {
+		return "", false
+	}
+	database := sqlitePath(u)
+	return database + keySuffix, database != ":memory:"
+}
+
+const keySuffix = ".key"
 
 // sqlitePath is the file of sqlite:path and sqlite:///path.
 func sqlitePath(u *url.URL) string {
@@ -48,7 +61,7 @@ func sqlitePath(u *url.URL) string {
 // keysBeside reads the encryption keys beside an embedded database, or makes one there for a new database. The
 // format is that of PORTICO_ENCRYPTION_KEYS. Only the owner may read the file.
 func keysBeside(database string) ([]seal.Key, error) {
-	path := database + ".key"
+	path := database + keySuffix
 	info, missing := os.Stat(database) // before the key is looked for: a process beside us makes the key first
 	keys, err := readKeyFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +70,7 @@ func keysBeside(database string) ([]seal.Key, error) {
 	if missing == nil && info.Size() > 0 {
 		return nil, fmt.Errorf("the database %s is there and its encryption key %s is not: put the file back, or give the key by PORTICO_ENCRYPTION_KEYS", database, path)
 	}
-	err = writeNew(path, encodeKey(newKey()))
+	err = writeNew(path, encodeKeys(newKey()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the folder %s of the database is not there: make it, or name another by PORTICO_DATABASE_URL", filepath.Dir(path))
 	}
@@ -68,7 +81,10 @@ func keysBeside(database string) ([]seal.Key, error) {
 }
 
 // writeNew puts the file in its place whole and on disk: a reader never sees half a key, and an existing file stays.
-func writeNew(path, content string) error {
+func writeNew(path, content string) error { return writeFile(path, content, os.Link) }
+
+// writeFile writes beside the place, and then moves it there.
+func writeFile(path, content string, move func(from, to string) error) error {
 	folder := filepath.Dir(path)
 	f, err := os.CreateTemp(folder, ".portico-key-*") // mode 0600
 	if err != nil {
@@ -79,7 +95,7 @@ func writeNew(path, content string) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil {
+	if err := move(f.Name(), path); err != nil {
 		return err
 	}
 	if d, err := os.Open(folder); err == nil { //nolint:gosec // the folder of the operator's own database
@@ -100,7 +116,7 @@ func readKeyFile(path string) ([]seal.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := parseKeys(string(content))
+	keys, err := parseKeys(string(content), nil)
 	if err == nil && len(keys) == 0 {
 		err = errors.New("it holds no key")
 	}
@@ -110,12 +126,18 @@ func readKeyFile(path string) ([]seal.Key, error) {
 	return keys, nil
 }
 
-func newKey() seal.Key {
-	k := seal.Key{ID: "k1"}
+func newKey() seal.Key { return keyNamed("k1") }
+
+func keyNamed(id string) seal.Key {
+	k := seal.Key{ID: id}
 	_, _ = rand.Read(k.Secret[:]) // never fails, see crypto/rand
 	return k
 }
 
-func encodeKey(k seal.Key) string {
-	return k.ID + ":" + base64.StdEncoding.EncodeToString(k.Secret[:]) + "\n"
+func encodeKeys(keys ...seal.Key) string {
+	entries := make([]string, len(keys))
+	for i, k := range keys {
+		entries[i] = k.ID + ":" + base64.StdEncoding.EncodeToString(k.Secret[:])
+	}
+	return strings.Join(entries, ",") + "\n"
 }

@@ -23,6 +23,7 @@ var Version = "dev"
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
+	writeTimeout      = 90 * time.Second // from the header's end: a slow body, the longest work (graph's 30 s), a slow reader
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 80 << 10 // long client ids and redirect URIs, and what Polis's image allows
 	stopTimeout       = 20 * time.Second
@@ -32,6 +33,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve Portico. Needs no configuration; every setting is an environment variable (PORTICO_…)."`
 	Demo    demoCommand    `cmd:"" help:"Serve Portico with a test identity provider and a sample application, and print one URL to open."`
 	Migrate migrateCommand `cmd:"" help:"Bring the databases of the configuration up to this release."`
+	Keys    keysCommand    `cmd:"" help:"Make and rotate encryption keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -92,12 +94,16 @@ func printFirstKey(w io.Writer, key string) {
 	}
 }
 
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+}
+
 // serve answers requests until ctx ends; then requests in flight finish, and then the store closes.
 func serve(ctx context.Context, listener net.Listener, a *App, logger *slog.Logger) error {
-	server := &http.Server{
-		Handler: a.Handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-	}
+	server := newServer(a.Handler, logger)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	var err error

@@ -47,8 +47,21 @@ func (s *Service) Token(ctx context.Context, form url.Values, c Credentials) (To
 	return s.redeem(ctx, form, c)
 }
 
-// redeem uses up a code. Whoever fails to redeem it has burnt it: a stolen code can be tried once.
+// redeem uses up a code. Whoever fails to redeem it has burnt it: a stolen code can be tried once. Who loses a race for
+// it finds it used, like anybody who comes later.
 func (s *Service) redeem(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
+	var response TokenResponse
+	err := store.Retry(ctx, func() (err error) {
+		response, err = s.tryRedeem(ctx, form, c)
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = record.StoreFault(err)
+	}
+	return response, err
+}
+
+func (s *Service) tryRedeem(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
 	found, err := s.codes.Get(ctx, id.Hash(form.Get("code")))
 	if fault.Is(err, fault.NotFound) {
 		return TokenResponse{}, invalidCode()
@@ -65,8 +78,8 @@ func (s *Service) redeem(ctx context.Context, form url.Values, c Credentials) (T
 		}
 		burnt := found
 		burnt.Grant = nil
-		if err := s.Sessions.Commit(ctx, s.codes.Update(burnt)); err != nil && !errors.Is(err, store.ErrConflict) {
-			return TokenResponse{}, record.StoreFault(err)
+		if err := s.commitCode(ctx, s.codes.Update(burnt)); err != nil {
+			return TokenResponse{}, err
 		}
 		return TokenResponse{}, refused
 	}
@@ -102,17 +115,19 @@ func (s *Service) issueToken(ctx context.Context, c code) (TokenResponse, error)
 			return TokenResponse{}, err
 		}
 	}
-	err := s.Sessions.Commit(ctx, s.codes.Update(used), s.tokens.Insert(t))
-	if errors.Is(err, store.ErrConflict) { // lost the race for one code: a second use like any other
-		if c, err = s.codes.Get(ctx, c.ID); err == nil {
-			return TokenResponse{}, s.replayed(ctx, c)
-		}
-		return TokenResponse{}, invalidCode()
-	}
-	if err != nil {
-		return TokenResponse{}, record.StoreFault(err)
+	if err := s.commitCode(ctx, s.codes.Update(used), s.tokens.Insert(t)); err != nil {
+		return TokenResponse{}, err
 	}
 	return response, nil
+}
+
+// commitCode answers store.ErrConflict as it is: the code changed, look again.
+func (s *Service) commitCode(ctx context.Context, ops ...store.Op) error {
+	err := s.Sessions.Commit(ctx, ops...)
+	if errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	return record.StoreFault(err)
 }
 
 // mayRedeem checks that this client may redeem the code here and proves to be the one it was issued to.

@@ -233,7 +233,7 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 		}
 		sessions := append(s.use(login), issue(person)...)
 		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, sessions)
-		return s.completed(ctx, login, err)
+		return s.completed(ctx, &login, err)
 	})
 }
 
@@ -251,15 +251,19 @@ func (s *Service) use(login Login) []store.Op {
 }
 
 // completed reads the outcome of the commit: a replay, a race worth another try, or what it is.
-func (s *Service) completed(ctx context.Context, login Login, err error) error {
+func (s *Service) completed(ctx context.Context, login *Login, err error) error {
 	switch {
 	case store.Taken(err, replays, ""):
 		return fault.Wrap(err, fault.Forbidden, "replayed", "This sign-in was used already. Start again from the application.")
 	case identity.SignInRaced(err):
 		return store.ErrConflict
 	case errors.Is(err, store.ErrConflict) && login.request != nil:
-		if _, gone := s.requests.Get(ctx, login.request.ID); fault.Is(gone, fault.NotFound) {
+		anew, gone := s.requests.Get(ctx, login.request.ID)
+		if fault.Is(gone, fault.NotFound) {
 			return unknownLogin(err)
+		}
+		if gone == nil { // it was sealed anew
+			login.request = &anew
 		}
 	}
 	if err == nil || errors.Is(err, store.ErrConflict) {

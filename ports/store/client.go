@@ -21,6 +21,7 @@ type Options struct {
 type Sealer interface {
 	Seal(aad, plain []byte) ([]byte, error)
 	Open(aad, sealed []byte) ([]byte, error)
+	Stale(sealed []byte) bool // it was sealed with a key that seals no more
 }
 
 // Store is what core modules use: a Backend behind checks of names, limits and shapes, the clock, and sealing.

@@ -3,10 +3,12 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // A sealed body is: the format's number 1, the length of the key's id (one byte), the id, the nonce (12 bytes), the
@@ -39,6 +41,11 @@ type Key struct {
 
 // Keyring seals and opens bodies; it is a store.Sealer. It may be used concurrently.
 type Keyring struct {
+	ring   atomic.Pointer[ring]
+	reload func() ([]Key, error)
+}
+
+type ring struct {
 	header []byte // of what the first key seals
 	first  cipher.AEAD
 	byID   map[string]cipher.AEAD
@@ -46,10 +53,24 @@ type Keyring struct {
 
 // NewKeyring makes a keyring: the first key seals, any opens.
 func NewKeyring(keys []Key) (*Keyring, error) {
+	r, err := newRing(keys)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keyring{}
+	k.ring.Store(r)
+	return k, nil
+}
+
+// OnMissing has the keys read anew when a body was sealed with one that the keyring lacks: another process has rotated
+// them. Set it before the keyring is used.
+func (k *Keyring) OnMissing(reload func() ([]Key, error)) { k.reload = reload }
+
+func newRing(keys []Key) (*ring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("seal: a keyring needs a key")
 	}
-	r := &Keyring{byID: make(map[string]cipher.AEAD, len(keys))}
+	r := &ring{byID: make(map[string]cipher.AEAD, len(keys))}
 	for _, k := range keys {
 		if k.ID == "" || len(k.ID) > 255 {
 			return nil, errors.New("seal: a key id has 1 to 255 bytes")
@@ -71,27 +92,54 @@ func NewKeyring(keys []Key) (*Keyring, error) {
 }
 
 // Seal encrypts plain under the first key, bound to aad.
-func (r *Keyring) Seal(aad, plain []byte) ([]byte, error) {
+func (k *Keyring) Seal(aad, plain []byte) ([]byte, error) {
+	r := k.ring.Load()
 	sealed := make([]byte, len(r.header), len(r.header)+len(plain)+r.first.Overhead())
 	copy(sealed, r.header)
 	return r.first.Seal(sealed, nil, plain, aad), nil
 }
 
+// Stale reports whether a body was sealed with another key than the first.
+func (k *Keyring) Stale(sealed []byte) bool { return !bytes.HasPrefix(sealed, k.ring.Load().header) }
+
 // Open decrypts what Seal made with the same aad. Errors: ErrFormat, *MissingKeyError, *OpenError.
-func (r *Keyring) Open(aad, sealed []byte) ([]byte, error) {
+func (k *Keyring) Open(aad, sealed []byte) ([]byte, error) {
 	id, rest, err := split(sealed)
 	if err != nil {
 		return nil, err
 	}
-	key := r.byID[string(id)]
-	if key == nil {
-		return nil, &MissingKeyError{ID: string(id)}
+	key, err := k.key(string(id))
+	if err != nil {
+		return nil, err
 	}
 	plain, err := key.Open(nil, nil, rest, aad)
 	if err != nil {
 		return nil, &OpenError{ID: string(id)}
 	}
 	return plain, nil
+}
+
+func (k *Keyring) key(id string) (cipher.AEAD, error) {
+	if key := k.ring.Load().byID[id]; key != nil {
+		return key, nil
+	}
+	missing := &MissingKeyError{ID: id}
+	if k.reload == nil {
+		return nil, missing
+	}
+	keys, err := k.reload()
+	if err != nil {
+		return nil, fmt.Errorf("%w, and the keys cannot be read anew: %w", missing, err)
+	}
+	r, err := newRing(keys)
+	if err != nil {
+		return nil, fmt.Errorf("%w, and the keys cannot be used: %w", missing, err)
+	}
+	if r.byID[id] == nil {
+		return nil, missing
+	}
+	k.ring.Store(r)
+	return r.byID[id], nil
 }
 
 // KeyID says which key sealed a body.

@@ -97,3 +97,46 @@ func TestKeyringRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestStaleAndMissing(t *testing.T) {
+	aad, plain := []byte("a"), []byte("text")
+	serving, rotating := ring(t, key("k1", 1)), ring(t, key("k2", 2), key("k1", 1))
+	old, err := serving.Seal(aad, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anew, err := rotating.Seal(aad, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if serving.Stale(old) || !rotating.Stale(old) || rotating.Stale(anew) || !rotating.Stale(nil) || !ring(t, key("k", 1)).Stale(old) {
+		t.Error("what is stale depends on more than the first key")
+	}
+	var missing *seal.MissingKeyError
+	reloads := 0
+	keys, failing := []seal.Key{key("k1", 1)}, error(nil)
+	serving.OnMissing(func() ([]seal.Key, error) { reloads++; return keys, failing })
+	if _, err := serving.Open(aad, anew); !errors.As(err, &missing) || reloads != 1 {
+		t.Errorf("a key that is not there either: %v", err)
+	}
+	failing = errors.New("no such file")
+	if _, err := serving.Open(aad, anew); !errors.As(err, &missing) || !errors.Is(err, failing) {
+		t.Errorf("keys that cannot be read: %v", err)
+	}
+	keys, failing = nil, nil
+	if _, err := serving.Open(aad, anew); !errors.As(err, &missing) {
+		t.Errorf("no keys: %v", err)
+	}
+	keys = []seal.Key{key("k2", 2), key("k1", 1)}
+	for range 2 {
+		if got, err := serving.Open(aad, anew); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("after rotation: %q, %v", got, err)
+		}
+	}
+	if reloads != 4 {
+		t.Errorf("keys were read %d times", reloads)
+	}
+	if sealed, err := serving.Seal(aad, plain); err != nil || rotating.Stale(sealed) {
+		t.Errorf("the new first key does not seal: %v", err)
+	}
+}

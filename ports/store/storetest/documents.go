@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 var documents = []named{
@@ -21,6 +22,7 @@ var documents = []named{
 	{name: "bodies", run: bodies},
 	{name: "large_commits", run: largeCommits},
 	{name: "sealed", run: sealed},
+	{name: "resealed", run: resealed},
 }
 
 func crud(e *env) {
@@ -256,4 +258,39 @@ func sealed(e *env) {
 	if bytes.Contains(raw[0].Body, []byte("sesame")) {
 		e.Errorf("the backend has the body in the clear")
 	}
+}
+
+// resealed rotates the key: bodies are sealed anew page by page, beside a writer.
+func resealed(e *env) {
+	const n = 25
+	for i := range n {
+		e.insert(vault, store.Doc{ID: fmt.Sprintf("s%02d", i), Body: []byte("open sesame"), Keys: keys{"name": "n"}})
+	}
+	rotated, err := seal.NewKeyring([]seal.Key{{ID: "next", Secret: [32]byte{9}}, testKey})
+	if err != nil {
+		e.Fatalf("keyring: %v", err)
+	}
+	if e.Store, err = store.New(e.backend, e.schema, store.Options{Now: e.Now, Sealer: rotated}); err != nil {
+		e.Fatalf("store: %v", err)
+	}
+	e.commit(store.Update(vault, store.Doc{ID: "s03", Version: 1, Body: []byte("changed"), Keys: keys{"name": "n"}}))
+	for round, want := range []int{n - 1, 0} {
+		read, stale := 0, 0
+		for after := ""; ; {
+			page, err := e.Reseal(e.ctx, vault, after, 10)
+			if err != nil {
+				e.Fatalf("reseal: %v", err)
+			}
+			read, stale = read+page.Read, stale+page.Stale
+			if after = page.After; after == "" {
+				break
+			}
+		}
+		if read != n || stale != want {
+			e.Errorf("round %d: %d read and %d sealed anew, want %d and %d", round, read, stale, n, want)
+		}
+	}
+	e.holds(vault, at(store.Doc{ID: "s07", Body: []byte("open sesame"), Keys: keys{"name": "n"}}, 2))
+	e.holds(vault, at(store.Doc{ID: "s03", Body: []byte("changed"), Keys: keys{"name": "n"}}, 2))
+	e.counts(vault, store.Range{Index: "by_name", Eq: []string{"n"}}, n)
 }

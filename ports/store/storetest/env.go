@@ -36,6 +36,8 @@ var schema = store.Schema{
 	{Name: wide, Indexes: []store.Index{{Name: "by_all", Fields: []string{"a", "b", "c", "d"}, Unique: true}}},
 }
 
+var testKey = seal.Key{ID: "test", Secret: [32]byte{1, 2, 3}}
+
 // clock is the suite's time, which stands until it is moved.
 type clock struct {
 	mu  sync.Mutex
@@ -83,7 +85,7 @@ func (e *env) reopen() {
 	if err != nil {
 		e.Fatalf("open: %v", err)
 	}
-	ring, err := seal.NewKeyring([]seal.Key{{ID: "test", Secret: [32]byte{1, 2, 3}}})
+	ring, err := seal.NewKeyring([]seal.Key{testKey})
 	if err != nil {
 		e.Fatalf("keyring: %v", err)
 	}
