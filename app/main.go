@@ -33,6 +33,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve Portico. Needs no configuration; every setting is an environment variable (PORTICO_…)."`
 	Demo    demoCommand    `cmd:"" help:"Serve Portico with a test identity provider and a sample application, and print one URL to open."`
 	Migrate migrateCommand `cmd:"" help:"Bring the databases of the configuration up to this release."`
+	Keys    keysCommand    `cmd:"" help:"Make and rotate encryption keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
