@@ -510,6 +510,15 @@ func TestErrorPage(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the cookie is for the error page alone, and over https alone where that is public", func(t *testing.T) {
+		public := start(t, func(c *app.Config) { c.PublicURL = "https://sso.example.com" })
+		for program, secure := range map[*program]bool{p: false, public: true} {
+			cookie, err := http.ParseSetCookie(program.acs("junk", "").Header.Get("Set-Cookie"))
+			if err != nil || cookie.Secure != secure || !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.Path != "/error" {
+				t.Errorf("%v, %v", cookie, err)
+			}
+		}
+	})
 	t.Run("a cookie somebody made up", func(t *testing.T) {
 		for _, content := range []string{`{"message":"<script>alert(1)</script>","statusCode":400,"hint":"<img src=x>","requestId":"<b>"}`,
 			`{"statusCode":99999}`, `{`, `"x"`, strings.Repeat("x", 3000)} {
