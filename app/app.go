@@ -54,14 +54,13 @@ type options struct {
 	drivers []store.Driver
 	logger  *slog.Logger
 	now     func() time.Time
-	version string
 	kms     []KMS
 	openFor time.Duration // how long a database may not answer at the start
 	wrap    func(http.Handler) http.Handler
 }
 
 func newOptions(opts []Option) options {
-	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, version: Version, openFor: time.Minute}
+	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, openFor: time.Minute}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -78,9 +77,6 @@ func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l 
 
 // WithClock sets the clock, for tests.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
-
-// WithVersion sets the version that /api/health tells.
-func WithVersion(v string) Option { return func(o *options) { o.version = v } }
 
 // WithHandler wraps the whole handler: for routes of the embedding program beside Portico's.
 func WithHandler(wrap func(http.Handler) http.Handler) Option {

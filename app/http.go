@@ -39,7 +39,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers,
 		chimiddleware.GetHead) // what answers GET answers HEAD (RFC 9110 §9.1)
 	r.NotFound(shown.NotFound)
-	mountHealth(r, o.version, records, sessions)
+	mountHealth(r, records, sessions)
 	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger})
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
@@ -102,7 +102,7 @@ func mountSAML(r chi.Router, h *apisaml.Handler) {
 }
 
 // mountHealth: healthz says that the process answers, readyz that its stores do.
-func mountHealth(r chi.Router, version string, records Records, sessions Sessions) {
+func mountHealth(r chi.Router, records Records, sessions Sessions) {
 	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
@@ -123,7 +123,7 @@ func mountHealth(r chi.Router, version string, records Records, sessions Session
 		answer(w, http.StatusServiceUnavailable, map[string]string{})
 	})
 	r.Get("/api/health", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]string{"version": version})
+		answer(w, http.StatusOK, map[string]string{"version": Version})
 	})
 	// A place to point a webhook at while trying things out.
 	r.HandleFunc("/api/hello", func(w http.ResponseWriter, _ *http.Request) {

@@ -82,15 +82,15 @@ func (serveCommand) Run(ctx context.Context, opts []Option) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	printFirstKey(os.Stdout, a.FirstAdminKey)
+	printFirstKey(os.Stdout, a.FirstAdminKey, c.PublicURL)
 	logger.Info("serving", "address", listener.Addr().String(), "public_url", c.PublicURL)
 	return serve(ctx, listener, a, logger)
 }
 
 // printFirstKey shows the admin key of a first start, which is kept nowhere.
-func printFirstKey(w io.Writer, key string) {
+func printFirstKey(w io.Writer, key, publicURL string) {
 	if key != "" {
-		fmt.Fprintf(w, "\n  Your admin key, shown only now:\n\n    %s\n\n  Use it as: Authorization: Bearer <key>\n\n", key)
+		fmt.Fprintf(w, "\n  Your admin key, shown only now:\n\n    %s\n\n  Use it as: Authorization: Bearer <key>, or in the explorer at %s/graphql\n\n", key, publicURL)
 	}
 }
 
