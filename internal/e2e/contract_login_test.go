@@ -509,6 +509,17 @@ func TestContractACS(t *testing.T) {
 		t.Run("§2.6 8, not as Polis (§11.1 3): without credentials refused", func(t *testing.T) {
 			refusedToken(t, p.post("/api/oauth/token", url.Values{"code": {code}}), 401, "invalid_client", "Please specify client_secret or code_verifier")
 		})
+		t.Run("§2.6 6: an IdP-initiated code by the encoded client of its tenant", func(t *testing.T) {
+			ofSole := url.Values{"client_id": {"tenant=sole&product=" + testProduct}, "redirect_uri": nil}
+			code := p.acs(p.respond(sole, unasked, nil), "").location().Query().Get("code")
+			if a := p.redeem(code, ofSole); a.StatusCode != http.StatusOK {
+				t.Errorf("%s %s", a.Status, a.body)
+			}
+			t.Run("not as Polis: another tenant's client is refused", func(t *testing.T) {
+				code := p.acs(p.respond(sole, unasked, nil), "").location().Query().Get("code")
+				refusedToken(t, p.redeem(code, url.Values{"redirect_uri": nil}), 401, "invalid_client", "Invalid client_id")
+			})
+		})
 		a = p.acs(p.respond(sole, unasked, nil), "")
 		token := p.redeem(a.location().Query().Get("code"), url.Values{"client_id": {made["clientID"].(string)}, "client_secret": {made["clientSecret"].(string)}, "redirect_uri": nil})
 		t.Run("§2.7 requested of an IdP-initiated login", func(t *testing.T) {
