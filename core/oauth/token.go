@@ -155,6 +155,13 @@ func (s *Service) mayRedeem(ctx context.Context, c code, form url.Values, creds 
 	if fault.Is(err, fault.NotFound) {
 		return oauthError("invalid_grant", "The account is deactivated")
 	}
+	if err != nil {
+		return err
+	}
+	connection, err := s.SSO.CachedByID(ctx, c.Grant.ConnectionID)
+	if fault.Is(err, fault.NotFound) || err == nil && !connection.Active() {
+		return oauthError("invalid_grant", "The connection is deactivated")
+	}
 	return err
 }
 

@@ -664,7 +664,10 @@ func TestAccessEnds(t *testing.T) {
 	l := newLand(t)
 	t.Run("a deactivated connection", func(t *testing.T) {
 		request := l.begin(l.web.asks(nil))
+		code, tenantCode := l.code(l.idp, l.web.asks(nil)), l.code(l.idp, polisClient(nil))
 		l.deactivate(l.record, true)
+		tokenRefused(t, l.redeem(code, l.web.credentials()), http.StatusBadRequest, "invalid_grant")
+		tokenRefused(t, l.redeem(tenantCode, nil), http.StatusBadRequest, "invalid_grant")
 		for _, q := range []url.Values{l.web.asks(nil), polisClient(nil)} {
 			refusedPage(t, l.get("/api/oauth/authorize?"+q.Encode()), http.StatusForbidden)
 		}
@@ -693,6 +696,13 @@ func TestAccessEnds(t *testing.T) {
 		tokenRefused(t, l.redeem(code, doomed.credentials()), http.StatusUnauthorized, "invalid_client")
 		refusedPage(t, l.acs(l.respond(l.idp, request, nil), request.RelayState), http.StatusNotFound)
 		refusedPage(t, l.get("/api/oauth/authorize?"+doomed.asks(nil).Encode()), http.StatusForbidden)
+	})
+	t.Run("a deleted connection", func(t *testing.T) {
+		doomed := newIdP(t, "https://idp.example/doomed")
+		record := l.connect(doomed, map[string]any{"tenant": "doomed"})
+		code := l.code(doomed, l.web.asks(url.Values{"organization": {"doomed"}}))
+		l.admin(http.MethodDelete, "/api/v1/sso?"+url.Values{"clientID": {record["clientID"].(string)}, "clientSecret": {record["clientSecret"].(string)}}.Encode(), nil)
+		tokenRefused(t, l.redeem(code, l.web.credentials()), http.StatusBadRequest, "invalid_grant")
 	})
 	t.Run("a deleted connection and organization", func(t *testing.T) {
 		asks := l.web.asks(url.Values{"organization": {"globex.example"}})
