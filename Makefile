@@ -6,6 +6,7 @@ BENCH    ?= .
 SHELL    := /bin/sh
 CACHE    := $(CURDIR)/.cache
 LINTER   := $(CACHE)/golangci-lint
+WITH     := $(CACHE)/engines/with
 
 .PHONY: all build test vet lint bench fuzz clean
 
@@ -17,12 +18,15 @@ build:
 	$(GO) build ./...
 	CGO_ENABLED=0 $(GO) build -trimpath -o portico ./cmd/portico
 
-## test: build, vet, lint, then every test: the dependency rule, conformance, the whole program
-test: build vet lint
+## test: build, vet, lint, then every test: the dependency rule, conformance, the whole program; on real databases where
+## they are named, can be started or installed, which happens meanwhile (see internal/engines)
+test:
+	$(GO) build -o $(WITH) ./internal/engines/with
 	@if CGO_ENABLED=1 $(GO) build -race runtime/cgo 2>/dev/null; \
-	then export CGO_ENABLED=1 race=-race; echo '==> test, with the race detector'; \
-	else export CGO_ENABLED=0 race=; echo '==> test, without the race detector: it needs a C compiler that works'; fi; \
-	$(GO) test $$race -vet=off -shuffle=on -timeout 20m $(PKG)
+	then export CGO_ENABLED=1 race=-race; echo '==> with the race detector'; \
+	else export CGO_ENABLED=0 race=; echo '==> without the race detector: it needs a C compiler that works'; fi; \
+	exec $(WITH) -while '$(MAKE) --no-print-directory build vet lint' -- \
+		$(GO) test $$race -vet=off -shuffle=on -timeout 20m $(PKG)
 
 vet:
 	@echo '==> vet'

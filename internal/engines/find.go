@@ -49,7 +49,7 @@ func (p program) runIn(ctx context.Context, path string, args ...string) error {
 // find is where an engine's programs are on this machine.
 func find(e Engine) (program, error) {
 	var p program
-	ok := false
+	var ok bool
 	switch e {
 	case Postgres:
 		p, ok = findPostgres("", "*")
@@ -57,10 +57,10 @@ func find(e Engine) (program, error) {
 		p, ok = findMariaDB()
 	case Redis:
 		p.server, ok = look("redis-server")
-	case Postgres18, MySQL, Valkey:
-		p, ok = findInSid(e)
 	case Mongo:
 		return p, errors.New("tests start no MongoDB; name one by " + Mongo.Variable())
+	default:
+		p, ok = findInSid(e)
 	}
 	if !ok {
 		return p, errors.New("it is not installed; `go run ./internal/engines/with -install` installs it on Debian as root")
@@ -88,6 +88,11 @@ func findMariaDB() (program, bool) {
 	create, ok2 := look("mariadb-install-db")
 	return program{server: server, create: create}, ok1 && ok2
 }
+
+// sidEngines are those that Debian's stable releases lack, or have in an older version.
+var sidEngines = []Engine{Postgres18, MySQL, Valkey}
+
+func (e Engine) fromSid() bool { return slices.Contains(sidEngines, e) }
 
 // findInSid finds what comes from the folder of Debian sid, or from this machine if it has it.
 func findInSid(e Engine) (program, bool) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,10 +18,10 @@ import (
 // Say prints a line of progress.
 type Say func(format string, args ...any)
 
-// Install brings the engines that are missing onto a Debian machine, as root: PostgreSQL, MariaDB with Galera, and Redis as
+// Install brings engines that are missing onto a Debian machine, as root: PostgreSQL, MariaDB with Galera, and Redis as
 // packages, without starting their services; MySQL, PostgreSQL 18 and Valkey, which stable releases lack, into a folder of
 // Debian sid under .cache/engines. Where all is there it takes no time. On other machines it does nothing.
-func Install(ctx context.Context, say Say) error {
+func Install(ctx context.Context, say Say, wanted []Engine) error {
 	if !onDebianAsRoot() {
 		return nil
 	}
@@ -29,7 +30,11 @@ func Install(ctx context.Context, say Say) error {
 		return err
 	}
 	defer unlock()
-	return errors.Join(installPackages(ctx, say, missingPackages()), installSid(ctx, say))
+	err = installPackages(ctx, say, missingPackages(wanted))
+	if slices.ContainsFunc(wanted, Engine.fromSid) {
+		err = errors.Join(err, installSid(ctx, say))
+	}
+	return err
 }
 
 func onDebianAsRoot() bool {
@@ -65,20 +70,23 @@ func lockInstall(ctx context.Context, say Say) (unlock func(), err error) {
 	return unlock, nil
 }
 
-func missingPackages() (names []string) {
-	if _, err := find(Postgres); err != nil {
-		names = append(names, "postgresql")
-	}
-	if _, ok := galeraLibrary(); !ok {
-		names = append(names, "galera-4")
-	}
-	for program, name := range map[string]string{
-		"mariadbd": "mariadb-server", "wsrep_sst_rsync": "mariadb-server", "rsync": "rsync", "redis-server": "redis-server",
-		"debootstrap": "debootstrap",
-	} {
-		if _, ok := look(program); !ok {
+// missingPackages are those to install for these engines.
+func missingPackages(wanted []Engine) (names []string) {
+	need := func(e Engine, there bool, name string) {
+		if slices.Contains(wanted, e) && !there && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
+	}
+	there := func(program string) bool { _, ok := look(program); return ok }
+	_, postgres := findPostgres("", "*")
+	_, galera := galeraLibrary()
+	need(Postgres, postgres, "postgresql")
+	need(MariaDB, galera, "galera-4")
+	need(MariaDB, there("mariadbd") && there("wsrep_sst_rsync"), "mariadb-server")
+	need(MariaDB, there("rsync"), "rsync")
+	need(Redis, there("redis-server"), "redis-server")
+	for _, e := range wanted {
+		need(e, !e.fromSid() || there("debootstrap"), "debootstrap")
 	}
 	return names
 }
@@ -212,7 +220,7 @@ func unpackAll(ctx context.Context, archives []string, root string) error {
 
 // checkSid says whether the folder's programs run.
 func checkSid(ctx context.Context, root string) error {
-	for _, e := range []Engine{Postgres18, MySQL, Valkey} {
+	for _, e := range sidEngines {
 		p, ok := programInSid(e, root)
 		if !ok {
 			return fmt.Errorf("%s is not in %s", e, root)

@@ -2,6 +2,7 @@ package engines
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -39,6 +40,7 @@ type Chunk struct {
 // Fate is what becomes of a connection at a chunk.
 type Fate int
 
+// The fates.
 const (
 	Pass      Fate = iota // the chunk goes on
 	Cut                   // the chunk is lost and both sides see the connection reset
@@ -217,7 +219,7 @@ func (l *link) forward(fromClient bool) {
 		if n > 0 && !l.pass(Chunk{FromClient: fromClient, Data: buffer[:n]}, from, to) {
 			return
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			_ = to.CloseWrite()
 			return
 		}

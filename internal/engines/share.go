@@ -25,7 +25,7 @@ func Share(ctx context.Context, say Say) (*Shared, error) {
 		wanted = s.compose(ctx, say, wanted)
 	}
 	if len(wanted) > 0 {
-		if err := Install(ctx, say); err != nil {
+		if err := Install(ctx, say, wanted); err != nil {
 			say("%v", err) // what is missing for that reason is told below
 		}
 		s.startAll(ctx, say, wanted)

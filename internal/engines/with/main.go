@@ -28,15 +28,17 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	begun := time.Now()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	ctx = endWithParent(ctx)
 	var err error
 	if *install {
-		err = engines.Install(ctx, say)
+		err = engines.Install(ctx, say, engines.All)
 	} else {
 		err = with(ctx, *while, flag.Args())
 	}
 	stop()
+	say("in all %.0f s", time.Since(begun).Seconds())
 	if err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
