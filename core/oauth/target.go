@@ -203,13 +203,13 @@ func (s *Service) findOrganization(ctx context.Context, app Application, name st
 		}
 		return page.Items[0].ID, nil
 	}
-	o, err := s.Organizations.BySlug(ctx, app.ProjectID, name)
-	if fault.Is(err, fault.NotFound) && id.IsUUID(name) {
-		o, err = s.Organizations.Get(ctx, name)
-		if err == nil && o.ProjectID != app.ProjectID {
-			err = fault.New(fault.NotFound, "not_found", "No such organization.")
+	if id.IsUUID(name) { // first: somebody may have chosen another organization's id as slug
+		o, err := s.Organizations.Get(ctx, name)
+		if err == nil && o.ProjectID == app.ProjectID || err != nil && !fault.Is(err, fault.NotFound) {
+			return o.ID, err
 		}
 	}
+	o, err := s.Organizations.BySlug(ctx, app.ProjectID, name)
 	return o.ID, err
 }
 

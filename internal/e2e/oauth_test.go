@@ -342,6 +342,12 @@ func TestApplicationNamesAnOrganization(t *testing.T) {
 			t.Errorf("%v does not ask for a new sign-in", change)
 		}
 	}
+	t.Run("an id that is another organization's slug", func(t *testing.T) {
+		organization := organizationID(own)
+		l.connect(newIdP(t, "https://idp.example/squatter"), map[string]any{"tenant": organization})
+		l.clock.advance(2 * time.Second) // past what is cached
+		l.code(l.idp, l.web.asks(url.Values{"organization": {organization}}))
+	})
 }
 
 // way is one way of signing in: what is asked, and what redeems the code rightly.
