@@ -163,7 +163,11 @@ var refusals = []string{
 	"NOAUTH", "WRONGPASS", "NOPERM", // the user's rights
 }
 
+// code is the first word of an error of the server. A right that is missed inside a script has none of its own.
 func code(err error) string {
+	if strings.Contains(err.Error(), "The user executing the script can't") {
+		return "NOPERM"
+	}
 	word, _, _ := strings.Cut(err.Error(), " ")
 	return word
 }
