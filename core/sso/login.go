@@ -172,15 +172,15 @@ func (s *Service) owners(ctx context.Context, issuer string) ([]Connection, erro
 	if issuer == "" {
 		return nil, generic(fault.Forbidden, "issuer_missing", nil)
 	}
-	known, err := s.ListByEntityID(ctx, issuer, store.MaxPage-1, "")
+	known, err := s.cachedByEntityID(ctx, issuer)
+	if fault.Is(err, fault.NotFound) {
+		return nil, generic(fault.Forbidden, "connection_not_found", nil)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if len(known.Items) == 0 {
-		return nil, generic(fault.Forbidden, "connection_not_found", nil)
-	}
 	var allowed []Connection
-	for _, c := range known.Items {
+	for _, c := range known {
 		if c.IdPInitiated && c.Active() {
 			allowed = append(allowed, c)
 		}

@@ -158,6 +158,14 @@ func (s *Service) CachedByOrganization(ctx context.Context, organizationID strin
 	})
 }
 
+// cachedByEntityID finds the connections to an identity provider: at most cache.TTL old, for anybody can ask by a response
+// that names the provider, and it may be that of a thousand tenants. A NotFound fault says that there are none.
+func (s *Service) cachedByEntityID(ctx context.Context, entityID string) ([]Connection, error) {
+	return s.cached.Get("entity "+entityID, func() ([]Connection, error) {
+		return s.choices(ctx, newestFirst(byEntity, key.Text(entityID), 0, ""))
+	})
+}
+
 func (s *Service) choices(ctx context.Context, q store.Range) ([]Connection, error) {
 	found, err := s.repo.Range(ctx, q)
 	if err == nil && len(found) == 0 {

@@ -1,10 +1,15 @@
 package bench
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/portico-sso/portico/core/cache"
+	"github.com/portico-sso/portico/ports/federation/federationtest"
 )
 
 // TestLoginStoreCalls holds what a sign-in asks of the store: 10 calls at most, of which 3 are commits, where
@@ -46,6 +51,30 @@ func (p *program) cost(t *testing.T, c client, pause time.Duration) (calls, comm
 	l.finish(t)
 	commits = p.commits.Load() - commits
 	return p.reads.Load() - reads + commits, commits
+}
+
+// TestUnaskedResponsesStoreCalls holds what somebody who posts responses to no request of ours asks of the store: nothing,
+// once the provider's connections are known.
+func TestUnaskedResponsesStoreCalls(t *testing.T) {
+	p := startProgram(t, "NEVER")
+	p.stopClock()
+	response, err := p.idp.Response(federationtest.Response{ACS: publicURL + "/api/oauth/saml", Audience: "us", NameID: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int64{1, 0, 0} {
+		before := p.reads.Load() + p.commits.Load()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/oauth/saml", strings.NewReader(url.Values{"SAMLResponse": {response}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if to := w.Header().Get("Location"); to != "/error" {
+			t.Fatalf("%d to %s", w.Code, to)
+		}
+		if got := p.reads.Load() + p.commits.Load() - before; got != want {
+			t.Errorf("response %d: %d store calls, want %d", i+1, got, want)
+		}
+	}
 }
 
 func TestConcurrentLoginsNeverFail(t *testing.T) {
