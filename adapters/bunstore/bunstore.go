@@ -2,8 +2,8 @@
 // adapter gives it pools and a Dialect.
 //
 // A collection is a table: id, version, body, expires_at where it expires (Unix milliseconds), k_<field> for each
-// field of its indexes, u_<index> for each unique index: the joined keys, NULL when they are all empty. Each index
-// is a btree over (k_…, id), each unique one also a unique index over u_<index>.
+// field of its indexes, u_<index> for each unique index: the joined keys, or their hash where they are long, NULL when
+// they are all empty. Each index is a btree over (k_…, id), each unique one also a unique index over u_<index>.
 //
 // bun quotes names and formats the texts of statements, once each. They run through database/sql as prepared
 // statements with bound values: bun's own queries would be formatted, and parsed by the engine, at each call.

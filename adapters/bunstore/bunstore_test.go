@@ -320,3 +320,18 @@ func TestTableWise(t *testing.T) {
 		t.Errorf("the plan is\n%s, want\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// TestUniqueValue holds that long keys are hashed whole, and as nothing that short ones could be.
+func TestUniqueValue(t *testing.T) {
+	x := store.Index{Fields: []string{"a", "b"}}
+	seen := map[string]bool{}
+	for _, n := range []int{0, 1, uniqueMost - 2, uniqueMost - 1, uniqueMost, store.MaxKeyBytes} {
+		for _, b := range []string{"", "b", "c"} {
+			v, _ := uniqueValue(x, store.Doc{Keys: map[string]string{"a": strings.Repeat("a", n), "b": b}}).([]byte)
+			if seen[string(v)] || len(v) > uniqueMost || len(v) > 0 && (v[0] == 0xff) != (n+1+len(b) > uniqueMost) {
+				t.Errorf("of %d bytes and %q: %q", n, b, v)
+			}
+			seen[string(v)] = true
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package bunstore
 
 import (
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -158,10 +159,19 @@ func (t *table) values(args []any, d store.Doc) []any {
 	return args
 }
 
+// uniqueMost is how long the joined keys may be that a u_ column holds as they are.
+const uniqueMost = 255
+
+// uniqueValue is what a u_ column holds: the joined keys, or their SHA-256 behind a byte that no UTF-8 has. It has no
+// order, and engines bound what the indexes of a row may take in all.
 func uniqueValue(x store.Index, d store.Doc) any {
 	key, held := x.Key(d.Keys)
-	if !held {
+	switch {
+	case !held:
 		return nil
+	case len(key) > uniqueMost:
+		sum := sha256.Sum256([]byte(key))
+		return append([]byte{0xff}, sum[:]...)
 	}
 	return []byte(key)
 }
