@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -332,6 +333,58 @@ func TestUniqueValue(t *testing.T) {
 				t.Errorf("of %d bytes and %q: %q", n, b, v)
 			}
 			seen[string(v)] = true
+		}
+	}
+}
+
+func TestOrdered(t *testing.T) {
+	d := testDialect
+	d.Ordered = true
+	db := testDB(t)
+	b := New(Config{Write: db, Read: db, Dialect: d, Schema: testSchema})
+	table := b.tables["users"]
+	st, err := store.New(b, testSchema, store.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor := st.Cursor("users", "by_created", store.Doc{ID: "i", Keys: map[string]string{"tenant": "t", "created": "c"}})
+	for want, r := range map[string]store.Range{
+		`WHERE "k_tenant" >= ? AND "k_tenant" <= ? [t t]`:                                                       {Eq: []string{"t"}},
+		`WHERE ("k_tenant", "k_created") >= (?, ?) AND ("k_tenant", "k_created") < (?, ?) [t 1 t 2]`:            {Eq: []string{"t"}, From: "1", To: "2"},
+		`WHERE ("k_tenant", "k_created", "id") > (?, ?, ?) AND "k_tenant" <= ? [t c i t]`:                       {Eq: []string{"t"}, After: cursor},
+		`WHERE ("k_tenant", "k_created", "id") > (?, ?, ?) AND ("k_tenant", "k_created") < (?, ?) [t c i t d]`:  {Eq: []string{"t"}, To: "d", After: cursor},
+		`WHERE ("k_tenant", "k_created") >= (?, ?) AND ("k_tenant", "k_created", "id") < (?, ?, ?) [t b t c i]`: {Eq: []string{"t"}, From: "b", After: cursor, Desc: true},
+		`WHERE ("k_tenant", "k_created", "id") < (?, ?, ?) [t c i]`:                                             {After: cursor, Desc: true},
+		`WHERE "k_tenant" >= ? [t]`: {From: "t"},
+	} {
+		r.Index = "by_created"
+		text := table.ranged(shapeOf(r, false)).text
+		got, order, _ := strings.Cut(text[strings.Index(text, "WHERE"):], " ORDER BY ")
+		args, err := table.bounds(r, time.Now(), 0)
+		if got += " " + fmt.Sprint(args); got != want || err != nil || strings.Count(order, ",") != 2 {
+			t.Errorf("%v:\n%s, want\n%s\nordered by %s", err, got, want, order)
+		}
+	}
+}
+
+func TestTakePool(t *testing.T) {
+	for text, want := range map[string]*Pool{
+		"x=y": {16, 30 * time.Minute, 5 * time.Minute, 30 * time.Second},
+		"pool_max_conns=3&pool_max_conn_lifetime=1h&pool_max_conn_idle_time=10s&call_timeout=250ms&x=y": {3, time.Hour, 10 * time.Second, 250 * time.Millisecond},
+		"pool_max_conns=0&x=y": nil, "pool_max_conns=-1&x=y": nil, "pool_max_conns=many&x=y": nil,
+		"call_timeout=30&x=y": nil, "call_timeout=0s&x=y": nil, "pool_max_conn_lifetime=-1s&x=y": nil,
+	} {
+		q, err := url.ParseQuery(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := TakePool(q)
+		if want == nil {
+			if !errors.Is(err, store.ErrInvalid) {
+				t.Errorf("%s: %+v, %v", text, got, err)
+			}
+		} else if got != *want || err != nil || q.Encode() != "x=y" {
+			t.Errorf("%s: %+v, %v, and %s is left", text, got, err, q.Encode())
 		}
 	}
 }

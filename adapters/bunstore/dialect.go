@@ -14,6 +14,10 @@ type Dialect struct {
 	Limit func(n int) string
 	// Types are the column types.
 	Types Types
+	// Ordered says that the planner takes an index for the order that it gives, if for nothing else: a range is said by
+	// comparing rows of its index's first columns with where it begins and ends, and is ordered by all of them. An equal
+	// column would be none to order by, and any index with the rest in order would do.
+	Ordered bool
 	// Embedded says that the engine runs in this process and runs one writing transaction at a time. Then all commits
 	// share one connection, a Check only reads, and a context is judged before a call and while it waits for its turn,
 	// not while a statement runs, which would cost a watching goroutine. Elsewhere a Check writes a hidden counter:
@@ -48,7 +52,7 @@ type Dialect struct {
 // Types are the column types of an engine.
 type Types struct {
 	Key    string // text of at most 512 bytes that compares as bytes
-	Unique string // bytes, at most four keys and three separators; not text, since the separator is NUL
+	Unique string // bytes, at most 255; not text, since NUL is among them
 	Body   string // bytes
 	Number string // 64 bits
 	Table  string // what stands behind the columns of a new table; "" but where the dialect is TableWise

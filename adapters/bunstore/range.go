@@ -36,23 +36,26 @@ func (t *table) ranged(sh shape) *statement {
 func (t *table) rangeText(sh shape) *text {
 	s, name := t.backend.text(), bun.Name(t.Name)
 	switch {
+	case sh.count && t.backend.dialect.Ordered && (sh.eq > 0 || sh.from || sh.to):
+		t.order(t.where(t.from(s.add("SELECT COUNT(*) FROM (SELECT 1"), sh), sh), sh, name)
+		return s.add(") AS ", bun.Name("page"))
 	case sh.count:
 		return t.where(t.from(s.add("SELECT COUNT(*)"), sh), sh)
 	case !sh.skip:
 		t.order(t.where(t.from(s.add("SELECT ", t.columns), sh), sh), sh, name)
 		return s.add(" LIMIT ").bindLimit()
 	}
-	// Rows that are skipped are skipped in the index alone; those of the page are fetched then. CROSS JOIN is how
-	// SQLite is told that the page comes first; to others it is any join.
+	// Rows that are skipped are skipped in the index alone; those of the page are fetched then, in its order. CROSS JOIN
+	// is how SQLite is told that the page comes first; to others it is any join.
 	page, id := bun.Name("page"), bun.Name("id")
 	s.add("SELECT ")
 	for i, c := range t.columns {
 		s.separate(i)
 		s.add(name, ".", bun.Name(c))
 	}
-	t.order(t.where(t.from(s.add(" FROM (SELECT ", id), sh), sh), sh, name)
+	t.order(t.where(t.from(s.add(" FROM (SELECT ", t.orderedBy(sh)), sh), sh), sh, name)
 	s.add(" LIMIT ").bindLimit().add(" OFFSET ").bindLimit().add(") AS ", page, " CROSS JOIN ", name, " WHERE ", name, ".", id, " = ", page, ".", id)
-	t.order(s, sh, name)
+	t.order(s, sh, page)
 	return s
 }
 
@@ -70,19 +73,30 @@ func (t *table) from(s *text, sh shape) *text {
 	return s
 }
 
-// rest are the columns of the index behind those that Eq fixes: what is left to order by.
-func (t *table) rest(sh shape) (fixed, rest []string) {
+// indexed are the columns of the index.
+func (t *table) indexed(sh shape) []string {
 	x, _ := t.Find(sh.index)
 	columns := make([]string, 0, len(x.Fields)+1)
 	for _, f := range x.Fields {
 		columns = append(columns, keyColumn(f))
 	}
-	columns = append(columns, "id")
-	return columns[:sh.eq], columns[sh.eq:]
+	return append(columns, "id")
+}
+
+// orderedBy are the columns to order by: those behind what Eq fixes (see Dialect.Ordered).
+func (t *table) orderedBy(sh shape) []string {
+	if t.backend.dialect.Ordered {
+		return t.indexed(sh)
+	}
+	return t.indexed(sh)[sh.eq:]
 }
 
 func (t *table) where(s *text, sh shape) *text {
-	fixed, rest := t.rest(sh)
+	columns := t.indexed(sh)
+	if t.backend.dialect.Ordered {
+		return t.whereOrdered(s, sh, columns)
+	}
+	fixed, rest := columns[:sh.eq], columns[sh.eq:]
 	before := " WHERE "
 	for _, c := range fixed {
 		s.add(before, bun.Name(c), " = ").bind(1)
@@ -129,9 +143,8 @@ func beyond(s *text, columns []string, than string) {
 }
 
 func (t *table) order(s *text, sh shape, name bun.Name) {
-	_, rest := t.rest(sh)
 	s.add(" ORDER BY ")
-	for i, c := range rest {
+	for i, c := range t.orderedBy(sh) {
 		s.separate(i)
 		s.add(name, ".", bun.Name(c))
 		if sh.desc {
@@ -142,6 +155,9 @@ func (t *table) order(s *text, sh shape, name bun.Name) {
 
 // bounds are the values of where, with room for more.
 func (t *table) bounds(r store.Range, now time.Time, more int) ([]any, error) {
+	if t.backend.dialect.Ordered {
+		return t.boundsOrdered(r, now, more)
+	}
 	args := make([]any, 0, len(r.Eq)+2+2*store.MaxIndexFields+1+1+more)
 	for _, v := range r.Eq {
 		args = append(args, v)

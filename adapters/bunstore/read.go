@@ -40,7 +40,10 @@ func (t *table) get(n int) (*statement, int) {
 		} else {
 			s.add(" IN (").bind(n).add(")")
 		}
-		cache.statement = t.alive(s, " AND ").statement()
+		if t.alive(s, " AND "); n > 1 && t.backend.dialect.Ordered {
+			s.add(" ORDER BY ", bun.Name("id"))
+		}
+		cache.statement = s.statement()
 	})
 	return cache.statement, n
 }

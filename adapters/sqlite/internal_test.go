@@ -39,10 +39,10 @@ func (s settings) store(t *testing.T, u *url.URL) *store.Store {
 }
 
 // TestConformanceOfPools runs the suite as if SQLite were behind a network: through a pool, contexts and touch
-// counters, which is how the SQL backend reaches other engines.
+// counters, which is how the SQL backend reaches other engines, and with ranges as some of those want them.
 func TestConformanceOfPools(t *testing.T) {
 	s := standard
-	s.dialect.Embedded = false
+	s.dialect.Embedded, s.dialect.Direct, s.dialect.Ordered, s.dialect.Patience = false, true, true, time.Minute
 	storetest.Run(t, func(t *testing.T) storetest.Open {
 		u := file(t)
 		return func(ctx context.Context, schema store.Schema) (store.Backend, error) { return s.open(ctx, u, schema) }
