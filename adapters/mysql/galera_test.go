@@ -1,0 +1,104 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/storetest"
+)
+
+// spread is a backend over several nodes that sends each call to the next one.
+type spread struct {
+	nodes []store.Backend
+	calls atomic.Uint64
+}
+
+func (s *spread) next() store.Backend { return s.nodes[s.calls.Add(1)%uint64(len(s.nodes))] }
+
+func (s *spread) Get(ctx context.Context, now time.Time, collection string, ids []string) ([]store.Doc, error) {
+	return s.next().Get(ctx, now, collection, ids)
+}
+
+func (s *spread) Range(ctx context.Context, now time.Time, collection string, r store.Range) ([]store.Doc, error) {
+	return s.next().Range(ctx, now, collection, r)
+}
+
+func (s *spread) Count(ctx context.Context, now time.Time, collection string, r store.Range) (int64, error) {
+	return s.next().Count(ctx, now, collection, r)
+}
+
+func (s *spread) Commit(ctx context.Context, now time.Time, ops []store.Op) error {
+	return s.next().Commit(ctx, now, ops)
+}
+
+func (s *spread) Sweep(ctx context.Context, now time.Time, collection string, limit int) (int, error) {
+	return s.next().Sweep(ctx, now, collection, limit)
+}
+
+func (s *spread) Ping(ctx context.Context) error { return s.next().Ping(ctx) }
+
+func (s *spread) Plan(ctx context.Context) ([]string, error) {
+	return s.next().(store.Structured).Plan(ctx)
+}
+
+func (s *spread) Migrate(ctx context.Context) error {
+	return s.next().(store.Structured).Migrate(ctx)
+}
+
+func (s *spread) Close() error {
+	var failed error
+	for _, n := range s.nodes {
+		failed = errors.Join(failed, n.Close())
+	}
+	return failed
+}
+
+// openSpread opens a database on all nodes. Those to which its making has not come yet refuse it at first.
+func openSpread(ctx context.Context, t testing.TB, urls []string, s store.Schema) (*spread, error) {
+	t.Helper()
+	all := &spread{}
+	for _, u := range urls {
+		b, err := open(ctx, t, u, s)
+		for try := 0; errors.Is(err, store.ErrUnavailable) && try < 100; try++ {
+			time.Sleep(50 * time.Millisecond)
+			b, err = open(ctx, t, u, s)
+		}
+		if err != nil {
+			return nil, errors.Join(err, all.Close())
+		}
+		all.nodes = append(all.nodes, b)
+	}
+	return all, nil
+}
+
+// urls are those of one fresh database on each node.
+func urls(t testing.TB, cluster []*engines.Server) []string {
+	t.Helper()
+	fresh, err := url.Parse(cluster[0].Fresh(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, node := range cluster {
+		u := *fresh
+		u.Host = node.Addr
+		all = append(all, u.String())
+	}
+	return all
+}
+
+// TestGalera runs the whole suite on a cluster of three, each call on the next node: what one acknowledged all know, and
+// of two commits that meet, on whatever nodes, one wins.
+func TestGalera(t *testing.T) {
+	cluster := engines.StartGalera(t, 3, engines.Options{Fast: true})
+	storetest.Run(t, func(t *testing.T) storetest.Open {
+		all := urls(t, cluster)
+		return func(ctx context.Context, s store.Schema) (store.Backend, error) { return openSpread(ctx, t, all, s) }
+	})
+}

@@ -1,0 +1,134 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// server is the variables of a server that matter here, those that it has and tells.
+type server map[string]string
+
+// ask reads the server's variables.
+func (c config) ask(ctx context.Context) (server, error) {
+	connector, err := mysql.NewConnector(c.conn)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	}
+	db := sql.OpenDB(connector)
+	defer func() { _ = db.Close() }()
+	run, cancel := context.WithTimeout(ctx, c.pool.Patience)
+	defer cancel()
+	rows, err := db.QueryContext(run, `SHOW VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'transaction_isolation',
+		'tx_isolation', 'max_allowed_packet', 'innodb_page_size', 'innodb_flush_log_at_trx_commit', 'log_bin', 'binlog_format',
+		'wsrep_on', 'idle_transaction_timeout')`)
+	if err != nil {
+		return nil, asked(ctx, err)
+	}
+	defer func() { _ = rows.Close() }()
+	s := server{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return nil, err
+		}
+		s[strings.ToLower(name)] = value
+	}
+	if err := rows.Err(); err != nil {
+		return nil, asked(ctx, err)
+	}
+	return s, nil
+}
+
+func asked(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return outcome(err)
+}
+
+// vitess says that the server is Vitess, as PlanetScale's are: it gives each session the settings it needs, and holds a
+// connection of its own for a session that wants others.
+func (s server) vitess() bool {
+	v := strings.ToLower(s["version"] + " " + s["version_comment"])
+	return strings.Contains(v, "vitess") || strings.Contains(v, "planetscale")
+}
+
+func (s server) galera() bool { return s["wsrep_on"] == "ON" }
+
+// less says that the server tells a number below what is needed.
+func (s server) less(name string, need int) bool {
+	n, err := strconv.Atoi(s[name])
+	return err == nil && n < need
+}
+
+// packet is how large a statement may get: a commit's bytes all in one body, sealed, and its keys once more for each
+// unique index.
+const packet = store.MaxCommitBytes + 1<<16
+
+// examine refuses a server that cannot keep the port's promises, and warns of one that is set not to.
+func (s server) examine(ctx context.Context, c config, logger *slog.Logger) error {
+	need := packet
+	if !c.prepared {
+		need *= 2 // each byte may be escaped
+	}
+	switch {
+	case s.less("max_allowed_packet", need):
+		return fmt.Errorf("max_allowed_packet is %s and must be at least %d: SET GLOBAL max_allowed_packet = %d, and the same in its configuration",
+			s["max_allowed_packet"], need, 4<<22)
+	case s.less("innodb_page_size", 16<<10):
+		return fmt.Errorf("innodb_page_size is %s, with which indexes are too short: it must be 16384 or more when the server's data folder is made",
+			s["innodb_page_size"])
+	case s["log_bin"] == "ON" && s["binlog_format"] == "STATEMENT":
+		return fmt.Errorf("binlog_format is STATEMENT, with which READ COMMITTED does not go: SET GLOBAL binlog_format = 'ROW', and the same in its configuration")
+	}
+	if flush := s["innodb_flush_log_at_trx_commit"]; flush != "" && flush != "1" && !s.galera() {
+		logger.WarnContext(ctx, "the database may lose acknowledged commits when it crashes", "innodb_flush_log_at_trx_commit", flush)
+	}
+	return nil
+}
+
+// lockWait is how long a statement waits for another commit's row, and a change of structure for a table.
+const lockWait = 10 * time.Second
+
+// settings are the variables of each session. They make it independent of what the server has for others.
+func (s server) settings(c config) map[string]string {
+	if s.vitess() {
+		return nil
+	}
+	isolation := "tx_isolation"
+	if _, ok := s["transaction_isolation"]; ok {
+		isolation = "transaction_isolation"
+	}
+	p := map[string]string{
+		isolation:                  "'READ-COMMITTED'",
+		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+		"autocommit":               "1",
+		"unique_checks":            "1",
+		"character_set_client":     "utf8mb4",
+		"character_set_connection": "utf8mb4",
+		"character_set_results":    "utf8mb4",
+		"innodb_lock_wait_timeout": seconds(lockWait),
+		"lock_wait_timeout":        seconds(lockWait),
+		"wait_timeout":             seconds(c.pool.IdleTime + time.Minute),
+	}
+	if _, ok := s["idle_transaction_timeout"]; ok { // a machine that vanishes keeps its locks no longer
+		p["idle_transaction_timeout"] = seconds(c.pool.Patience)
+	}
+	if s.galera() { // SELECT and BEGIN (1), UPDATE and DELETE (2), INSERT (4) first wait for what other nodes acknowledged
+		p["wsrep_sync_wait"] = "7"
+	}
+	return p
+}
+
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int(max(1, d.Round(time.Second).Seconds())))
+}
