@@ -11,12 +11,13 @@ ARG VERSION=dev
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go build -trimpath -buildvcs=false \
     -ldflags "-s -w -X github.com/portico-sso/portico/app.Version=${VERSION}" -o /image/portico ./cmd/portico \
-    && mkdir -p /image/data /image/tmp /image/etc/ssl/certs \
+    && mkdir -p /data /image/tmp /image/etc/ssl/certs \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
-    && chown 65532:65532 /image/data && chmod 1777 /image/tmp
+    && chmod 1777 /image/tmp
 
 FROM scratch
 COPY --from=build /image /
+COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 WORKDIR /data
 VOLUME /data
