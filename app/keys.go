@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/portico-sso/portico/ports/store/migrate"
+	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
@@ -98,7 +98,7 @@ const resealPage = 500
 
 // reseal goes over all databases until a whole round finds nothing stale, and says how many documents were.
 func reseal(ctx context.Context, c Config, o options) (stale int, err error) {
-	all, err := openDatabases(ctx, c, o)
+	all, err := openMigrated(ctx, c, o)
 	if err != nil {
 		return 0, err
 	}
@@ -106,10 +106,6 @@ func reseal(ctx context.Context, c Config, o options) (stale int, err error) {
 	p := newProgress(os.Stderr)
 	defer p.end()
 	for _, d := range all {
-		steps, err := migrate.Behind(ctx, d.migration(o, nil))
-		if err != nil || len(steps.Structure) > 0 {
-			return stale, errors.Join(err, fmt.Errorf("the database of %s is not up to this release: run portico migrate first", d.variable))
-		}
 		for {
 			n, err := d.reseal(ctx, p)
 			stale += n
@@ -130,7 +126,7 @@ func (d database) reseal(ctx context.Context, p *progress) (stale int, err error
 		if !c.Sealed {
 			continue
 		}
-		step := migrate.Progress{Step: "sealing " + c.Name + " anew"}
+		step := store.Progress{Step: "sealing " + c.Name + " anew"}
 		for after := ""; ; {
 			page, err := d.Reseal(ctx, c.Name, after, resealPage)
 			stale += page.Stale

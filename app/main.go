@@ -33,6 +33,9 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Serve Portico. Needs no configuration; every setting is an environment variable (PORTICO_…)."`
 	Demo    demoCommand    `cmd:"" help:"Serve Portico with a test identity provider and a sample application, and print one URL to open."`
 	Migrate migrateCommand `cmd:"" help:"Bring the databases of the configuration up to this release."`
+	Export  exportCommand  `cmd:"" help:"Write everything in the databases of the configuration as lines of JSON."`
+	Import  importCommand  `cmd:"" help:"Read an export into the databases of the configuration."`
+	Copy    copyCommand    `cmd:"" help:"Copy one database to another, of any engine."`
 	Keys    keysCommand    `cmd:"" help:"Make and rotate encryption keys."`
 	Health  healthCommand  `cmd:"" help:"Ask the server of this environment (PORTICO_LISTEN) whether it is ready; the status tells."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -21,7 +21,7 @@ type database struct {
 	auto     bool // it is brought up to this release by whoever opens it
 }
 
-func (d database) migration(o options, report func(migrate.Progress)) migrate.Options {
+func (d database) migration(o options, report func(store.Progress)) migrate.Options {
 	return migrate.Options{Store: d.Store, Migrations: migrations, Now: o.now, Report: report}
 }
 
@@ -34,6 +34,10 @@ func (d database) upToDate(ctx context.Context, o options) error {
 		}
 		return nil
 	}
+	return d.mustBeUpToDate(ctx, o)
+}
+
+func (d database) mustBeUpToDate(ctx context.Context, o options) error {
 	steps, err := migrate.Behind(ctx, d.migration(o, nil))
 	if err != nil {
 		return startFault("the database of "+d.variable+" cannot be used", err)
@@ -59,22 +63,55 @@ func (m migrateCommand) Run(ctx context.Context, opts []Option) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll(all)) }()
+	if m.Print {
+		for _, d := range all {
+			if err := d.printSteps(ctx, o); err != nil {
+				return startFault("the database of "+d.variable+" cannot be used", err)
+			}
+		}
+		return nil
+	}
+	p := newProgress(os.Stderr)
+	defer p.end()
+	if err := migrateAll(ctx, all, o, p); err != nil {
+		return err
+	}
+	p.end()
 	for _, d := range all {
-		if m.Print {
-			err = d.printSteps(ctx, o)
-		} else {
-			p := newProgress(os.Stderr)
-			err = migrate.Run(ctx, d.migration(o, p.report))
-			p.end()
-		}
-		if err != nil {
+		fmt.Printf("the database of %s is up to this release\n", d.variable)
+	}
+	return nil
+}
+
+func migrateAll(ctx context.Context, all []database, o options, p *progress) error {
+	for _, d := range all {
+		if err := migrate.Run(ctx, d.migration(o, p.report)); err != nil {
 			return startFault("the database of "+d.variable+" cannot be brought up to this release", err)
-		}
-		if !m.Print {
-			fmt.Printf("the database of %s is up to this release\n", d.variable)
 		}
 	}
 	return nil
+}
+
+// openMigrated opens the databases of the configuration, which must be up to this release.
+func openMigrated(ctx context.Context, c Config, o options) ([]database, error) {
+	all, err := openDatabases(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range all {
+		if err := d.mustBeUpToDate(ctx, o); err != nil {
+			return nil, errors.Join(err, closeAll(all))
+		}
+	}
+	return all, nil
+}
+
+func lastMigration() int {
+	last := 0
+	for _, m := range migrations {
+		last = max(last, m.Number)
+	}
+	return last
 }
 
 func (d database) printSteps(ctx context.Context, o options) error {
@@ -98,9 +135,13 @@ func commandOptions(opts []Option) (Config, options, error) {
 	if err != nil {
 		return c, options{}, err
 	}
+	return c, commandLogger(c, opts), nil
+}
+
+func commandLogger(c Config, opts []Option) options {
 	o := newOptions(opts)
 	if o.logger == nil {
 		o.logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: max(c.LogLevel, slog.LevelWarn)}))
 	}
-	return c, o, nil
+	return o
 }

@@ -88,7 +88,7 @@ func TestServeRefusesADatabaseThatIsBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	var steps []string
-	o := all[0].migration(newOptions(nil), func(p migrate.Progress) { steps = append(steps, p.Step) })
+	o := all[0].migration(newOptions(nil), func(p store.Progress) { steps = append(steps, p.Step) })
 	if err := migrate.Run(t.Context(), o); err != nil || !slices.Equal(steps, []string{"structure"}) {
 		t.Fatalf("migrate: %v, %q", err, steps)
 	}
@@ -148,9 +148,9 @@ func TestProgress(t *testing.T) {
 		var out bytes.Buffer
 		p := &progress{out: &out, bar: bar}
 		for i := range int64(1000) {
-			p.report(migrate.Progress{Step: "fill", Done: i + 1, Total: 1000})
+			p.report(store.Progress{Step: "fill", Done: i + 1, Total: 1000})
 		}
-		p.report(migrate.Progress{Step: "next"})
+		p.report(store.Progress{Step: "next"})
 		p.end()
 		text := out.String()
 		if !strings.Contains(text, "1000 of 1000") || !strings.Contains(text, "next") || strings.Contains(text, "\r") != bar || len(text) > 2000 {

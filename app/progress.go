@@ -10,7 +10,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
-	"github.com/portico-sso/portico/ports/store/migrate"
+	"github.com/portico-sso/portico/ports/store"
 )
 
 // progress tells of long work: as a bar on a terminal, as plain lines elsewhere, or to the log.
@@ -31,7 +31,7 @@ const (
 
 func newProgress(f *os.File) *progress { return &progress{out: f, bar: isatty.IsTerminal(f.Fd())} }
 
-func (p *progress) report(s migrate.Progress) {
+func (p *progress) report(s store.Progress) {
 	every := linesEvery
 	if p.bar {
 		every = barEvery
@@ -53,7 +53,7 @@ func (p *progress) report(s migrate.Progress) {
 	}
 }
 
-func (p *progress) line(s migrate.Progress) string {
+func (p *progress) line(s store.Progress) string {
 	switch {
 	case s.Total > 0 && p.bar:
 		full := int(barWidth * min(s.Done, s.Total) / s.Total)

@@ -145,3 +145,9 @@ type Driver struct {
 	Schemes []string
 	Open    func(ctx context.Context, u *url.URL, schema Schema, o DriverOptions) (Backend, error)
 }
+
+// Progress is what long work over documents tells of itself.
+type Progress struct {
+	Step        string
+	Done, Total int64 // documents; Total is 0 where it is not known
+}

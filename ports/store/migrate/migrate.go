@@ -42,19 +42,13 @@ type Migration struct {
 // Commit commits a page of a Migration and notes its place.
 type Commit func(place string, ops ...store.Op) error
 
-// Progress is what the operator sees of the work.
-type Progress struct {
-	Step        string
-	Done, Total int64 // documents; Total is 0 where it is not known
-}
-
 // Options are what a migration needs.
 type Options struct {
 	Store      *store.Store // its schema has Collection() in it
 	Migrations []Migration
 	Now        func() time.Time
-	Settle     time.Duration  // by default Settle
-	Report     func(Progress) // may be nil
+	Settle     time.Duration        // by default Settle
+	Report     func(store.Progress) // may be nil
 }
 
 // runner is one run over one store.
@@ -70,7 +64,7 @@ func newRunner(o Options) runner {
 		r.Settle = Settle
 	}
 	if r.Report == nil {
-		r.Report = func(Progress) {}
+		r.Report = func(store.Progress) {}
 	}
 	for _, c := range o.Store.Schema() {
 		if c.Name != collection {
@@ -133,7 +127,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	if len(steps) > 0 {
-		r.Report(Progress{Step: "structure"})
+		r.Report(store.Progress{Step: "structure"})
 		if err := r.Store.Migrate(ctx); err != nil {
 			return err
 		}
@@ -171,7 +165,7 @@ func (r runner) step(ctx context.Context) (done bool, err error) {
 		return true, nil
 	}
 	if wait := st.AnnouncedAt.Add(r.Settle).Sub(r.Now()); wait > 0 {
-		r.Report(Progress{Step: "waiting until instances of an older release have noticed and stopped writing"})
+		r.Report(store.Progress{Step: "waiting until instances of an older release have noticed and stopped writing"})
 		if err := pause(ctx, min(wait, r.Settle)); err != nil {
 			return false, err
 		}
@@ -269,7 +263,7 @@ func (r runner) fillPage(ctx context.Context, st state, c store.Collection, docs
 			ops = append(ops, store.Update(c.Name, d))
 		}
 	}
-	r.Report(Progress{Step: "filling the indexes of " + c.Name, Done: w.Done, Total: w.Total})
+	r.Report(store.Progress{Step: "filling the indexes of " + c.Name, Done: w.Done, Total: w.Total})
 	err := r.Store.Commit(ctx, append(ops, st.update())...)
 	var taken *store.TakenError
 	if errors.As(err, &taken) {
@@ -292,7 +286,7 @@ func (r runner) culprit(ctx context.Context, ops []store.Op, err error) error {
 func (r runner) migrate(ctx context.Context, st state) error {
 	i := slices.IndexFunc(r.migrations, func(m Migration) bool { return m.Number > st.Migrated })
 	m := r.migrations[i]
-	step := Progress{Step: fmt.Sprintf("migration %d: %s", m.Number, m.Name)}
+	step := store.Progress{Step: fmt.Sprintf("migration %d: %s", m.Number, m.Name)}
 	r.Report(step)
 	current := st
 	err := m.Run(ctx, r.Store, st.Place, func(place string, ops ...store.Op) error {

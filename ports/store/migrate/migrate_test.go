@@ -149,8 +149,8 @@ func TestNewIndex(t *testing.T) {
 		if behind(t, o).None() {
 			t.Fatal("nothing to do for a new index")
 		}
-		var steps []migrate.Progress
-		o.Report = func(p migrate.Progress) { steps = append(steps, p) }
+		var steps []store.Progress
+		o.Report = func(p store.Progress) { steps = append(steps, p) }
 		run(t, o)
 		filled(t, second, 250)
 		if last := steps[len(steps)-1]; last.Done != 250 || last.Total != 250 {
@@ -178,7 +178,7 @@ func TestResume(t *testing.T) {
 				for {
 					ctx, stop := context.WithCancel(t.Context())
 					o := options(second)
-					o.Report = func(p migrate.Progress) {
+					o.Report = func(p store.Progress) {
 						if p.Done > read.Load() {
 							read.Store(p.Done)
 							go stop() // as a signal comes: while the page is being committed
