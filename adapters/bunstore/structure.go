@@ -207,21 +207,24 @@ func (b *Backend) plan(ctx context.Context, q Querier) ([]string, error) {
 	return plan(b.read.QueryGen(), b.dialect, have, b.schema), nil
 }
 
-// Migrate implements store.Structured, in one transaction unless the dialect is TableWise. A database that is up to the schema costs one look.
+// Migrate implements store.Structured, in one transaction unless the dialect is TableWise. A database that is up to the
+// schema costs one look. Commits of other instances may stand in a circle with it, so it tries again.
 func (b *Backend) Migrate(ctx context.Context) error {
 	if steps, err := b.Plan(ctx); len(steps) == 0 || err != nil {
 		return err
 	}
-	err := b.writer.alone(ctx, func(conn *sql.Conn) error {
-		if b.dialect.TableWise {
-			return b.migrateTableWise(ctx, conn)
+	return store.Retry(ctx, func() error {
+		err := b.writer.alone(ctx, func(conn *sql.Conn) error {
+			if b.dialect.TableWise {
+				return b.migrateTableWise(ctx, conn)
+			}
+			return b.migrate(ctx, conn)
+		})
+		if err != nil {
+			return b.outcome(ctx, err)
 		}
-		return b.migrate(ctx, conn)
+		return nil
 	})
-	if err != nil {
-		return b.outcome(ctx, err)
-	}
-	return nil
 }
 
 func (b *Backend) migrate(ctx context.Context, conn *sql.Conn) error {
