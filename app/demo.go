@@ -100,7 +100,7 @@ func newDemo(ctx context.Context, c Config, opts ...Option) (*App, error) {
 		mux.Handle(demoIdPPath+"/", http.StripPrefix(demoIdPPath, idp.Handler(federationtest.HandlerOptions{
 			User: federationtest.User{ID: "alice-1", Email: "alice@acme.example", FirstName: "Alice", LastName: "Archer",
 				Roles: []string{"admin"}, Groups: []string{"Engineering", "On-call"}},
-			ACS: []string{c.PublicURL + sso.ACSPath},
+			ACS: []string{c.PublicURL + sso.ACSPath}, SignedIn: true,
 		})))
 		return mux
 	}))...)

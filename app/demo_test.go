@@ -17,7 +17,6 @@ func TestDemoCheckNamesTheStepThatFailed(t *testing.T) {
 		"GET /demo":                "open the application",
 		"GET /api/oauth/authorize": "open the application",
 		"GET /demo/idp/sso":        "open the application, and from there the identity provider",
-		"POST /demo/idp/login":     "sign in at the identity provider",
 		"POST /api/oauth/saml":     "carry the response back to Portico",
 		"GET /demo/callback":       "the code to the application",
 		"POST /api/oauth/token":    "/api/oauth/token answered 500",

@@ -22,13 +22,9 @@ func Check(ctx context.Context, issuer string) (profile []byte, err error) {
 		return nil, err
 	}
 	b := &browser{client: &http.Client{Jar: jar, Timeout: 15 * time.Second}}
-	signIn, err := b.get(ctx, issuer+Path)
+	answer, err := b.get(ctx, issuer+Path)
 	if err != nil {
 		return nil, fmt.Errorf("open the application, and from there the identity provider: %w", err)
-	}
-	answer, err := b.submit(ctx, signIn)
-	if err != nil {
-		return nil, fmt.Errorf("sign in at the identity provider: %w", err)
 	}
 	done, err := b.submit(ctx, answer)
 	if err != nil {

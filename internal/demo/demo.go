@@ -63,11 +63,15 @@ func (c Client) begin(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: base64.RawURLEncoding.EncodeToString(text), Path: Path,
 		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode, MaxAge: 600})
 	challenge := sha256.Sum256([]byte(p.Verifier))
-	http.Redirect(w, r, c.Issuer+"/api/oauth/authorize?"+url.Values{
+	q := url.Values{
 		"response_type": {"code"}, "client_id": {c.ClientID}, "redirect_uri": {c.Issuer + CallbackPath},
 		"scope": {"openid email profile"}, "state": {p.State}, "nonce": {p.Nonce}, "organization": {c.Organization},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
-	}.Encode(), http.StatusFound)
+	}
+	if r.URL.Query().Has("ask") { // even somebody whom the identity provider knows already
+		q.Set("prompt", "login")
+	}
+	http.Redirect(w, r, c.Issuer+"/api/oauth/authorize?"+q.Encode(), http.StatusFound)
 }
 
 // callback takes the code, exchanges it and shows who came.
@@ -81,7 +85,7 @@ func (c Client) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'")
-	data := map[string]any{"Again": Path}
+	data := map[string]any{"Again": Path + "?ask"}
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		data["Error"] = err.Error()

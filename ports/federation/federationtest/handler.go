@@ -40,6 +40,8 @@ func (u User) attributes() (out []Attribute) {
 type HandlerOptions struct {
 	User User     // offered on the sign-in page, where the e-mail address and names can be changed
 	ACS  []string // the service providers that are answered; nil answers all
+	// SignedIn says that the user has signed in before: the sign-in page is shown only to requests with ForceAuthn.
+	SignedIn bool
 }
 
 // Handler serves the provider to a browser, under paths relative to where it is mounted: metadata, sso (the sign-in
@@ -65,6 +67,10 @@ func (p *IdP) Handler(o HandlerOptions) http.Handler {
 			http.Error(w, "This is not a request that the identity provider can answer.", http.StatusBadRequest)
 			return
 		}
+		if o.SignedIn && !q.ForceAuthn {
+			p.answer(w, o, q, o.User)
+			return
+		}
 		page(w, signInPage, struct {
 			Request
 			User
@@ -72,20 +78,26 @@ func (p *IdP) Handler(o HandlerOptions) http.Handler {
 	})
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-		q := Request{ID: r.PostFormValue("id"), Issuer: r.PostFormValue("issuer"), ACS: r.PostFormValue("acs")}
+		q := Request{ID: r.PostFormValue("id"), Issuer: r.PostFormValue("issuer"), ACS: r.PostFormValue("acs"),
+			RelayState: r.PostFormValue("relayState")}
 		u := o.User
 		if email := r.PostFormValue("email"); email != u.Email {
 			u.ID, u.Email = email, email
 		}
 		u.FirstName, u.LastName = r.PostFormValue("firstName"), r.PostFormValue("lastName")
-		response, err := p.Response(p.Answer(q, u))
-		if err != nil || !o.serves(q.ACS) {
-			http.Error(w, "The identity provider cannot answer.", http.StatusBadRequest)
-			return
-		}
-		page(w, postPage, map[string]string{"ACS": q.ACS, "SAMLResponse": response, "RelayState": r.PostFormValue("relayState")})
+		p.answer(w, o, q, u)
 	})
 	return mux
+}
+
+// answer sends the browser back with a response.
+func (p *IdP) answer(w http.ResponseWriter, o HandlerOptions, q Request, u User) {
+	response, err := p.Response(p.Answer(q, u))
+	if err != nil || !o.serves(q.ACS) {
+		http.Error(w, "The identity provider cannot answer.", http.StatusBadRequest)
+		return
+	}
+	page(w, postPage, map[string]string{"ACS": q.ACS, "SAMLResponse": response, "RelayState": q.RelayState})
 }
 
 func (o HandlerOptions) serves(acs string) bool { return o.ACS == nil || slices.Contains(o.ACS, acs) }
