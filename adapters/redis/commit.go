@@ -17,11 +17,16 @@ func (b *Backend) Commit(ctx context.Context, now time.Time, ops []store.Op) err
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
-	args, err := b.commitArgs(ops)
-	if err != nil {
-		return err
+	var names []string
+	for _, op := range ops {
+		if b.tables[op.Collection] == nil {
+			return fmt.Errorf("%w: no collection %q", store.ErrInvalid, op.Collection)
+		}
+		if !slices.Contains(names, op.Collection) {
+			names = append(names, op.Collection)
+		}
 	}
-	answer, err := b.write(ctx, b.scripts.commit, now, args)
+	answer, err := b.write(ctx, b.scripts.commit, now, names, func(st *structure) []any { return b.commitArgs(st, names, ops) })
 	if err != nil {
 		return err
 	}
@@ -36,25 +41,13 @@ func (b *Backend) Commit(ctx context.Context, now time.Time, ops []store.Op) err
 	return fmt.Errorf("%w: redis: a commit answers %v", store.ErrUncertain, answer)
 }
 
-// commitArgs are what lua/commit.lua reads; the first two places are for the instant and the generation.
-func (b *Backend) commitArgs(ops []store.Op) ([]any, error) {
-	args := make([]any, 4, 8+16+6*len(ops))
-	var names []string
-	puts := false
-	for i := range ops {
-		op := &ops[i]
-		puts = puts || op.Kind == store.OpInsert || op.Kind == store.OpUpdate
-		if slices.Contains(names, op.Collection) {
-			continue
-		}
-		t := b.tables[op.Collection]
-		if t == nil {
-			return nil, fmt.Errorf("%w: no collection %q", store.ErrInvalid, op.Collection)
-		}
-		names = append(names, op.Collection)
-		args = append(args, t.whole...)
+// commitArgs are what lua/commit.lua reads.
+func (b *Backend) commitArgs(st *structure, names []string, ops []store.Op) []any {
+	puts := slices.ContainsFunc(ops, func(op store.Op) bool { return op.Kind == store.OpInsert || op.Kind == store.OpUpdate })
+	args := append(make([]any, 2, 8+16*len(names)+6*len(ops)), puts, len(names))
+	for _, name := range names {
+		args = append(args, st.shapes[name].whole...)
 	}
-	args[2], args[3] = puts, len(names)
 	args = append(args, len(ops))
 	for i := range ops {
 		op := &ops[i]
@@ -67,7 +60,7 @@ func (b *Backend) commitArgs(ops []store.Op) ([]any, error) {
 			args = append(args, b.tables[op.Collection].pack(op.Doc), body)
 		}
 	}
-	return args, nil
+	return args
 }
 
 // pack is what is stored of a document beside its body, for the scripts' function parse and for unpack: the new version, the
@@ -101,8 +94,9 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	swept := 0
 	for swept < limit {
 		page := min(limit-swept, sweepPage)
-		args := append(append(make([]any, 2, 32), t.whole...), page)
-		answer, err := b.write(ctx, b.scripts.sweep, now, args)
+		answer, err := b.write(ctx, b.scripts.sweep, now, []string{collection}, func(st *structure) []any {
+			return append(append(make([]any, 2, 32), st.shapes[collection].whole...), page)
+		})
 		if err != nil {
 			return swept, err
 		}

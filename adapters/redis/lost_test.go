@@ -282,8 +282,10 @@ func TestRestarted(t *testing.T) {
 
 // TestFailover turns a primary into a replica of its replica, as an administrator or Sentinel does, while connections to it
 // are open: it must answer nothing that is old, and be used no longer once the address leads to the new primary.
-func TestFailover(t *testing.T) {
-	a, b := start(t, engines.Redis), start(t, engines.Redis)
+func TestFailover(t *testing.T) { failover(t) }
+
+func failover(t testing.TB) {
+	a, b := start(t, engines.Redis, "--repl-diskless-sync-delay", "0"), start(t, engines.Redis)
 	ca, cb, ctx := client(t, a.URL), client(t, b.URL), t.Context()
 	host, port, _ := strings.Cut(a.Addr, ":")
 	must(t, cb.ReplicaOf(ctx, host, port).Err())
@@ -314,7 +316,7 @@ func TestFailover(t *testing.T) {
 }
 
 // waitReplica waits until a replica has all that its primary wrote.
-func waitReplica(t *testing.T, primary *goredis.Client) {
+func waitReplica(t testing.TB, primary *goredis.Client) {
 	t.Helper()
 	if n, err := primary.Wait(t.Context(), 1, 20*time.Second).Result(); n != 1 || err != nil {
 		t.Fatalf("%d replicas, %v", n, err)

@@ -23,7 +23,7 @@ func between(s []string, from, to string) (found []string) {
 }
 
 // checkPages holds that a range has these entries, at+id, counted and paged by offsets both ways.
-func checkPages(t *testing.T, s *store.Store, r store.Range, want []string) {
+func checkPages(t testing.TB, s *store.Store, r store.Range, want []string) {
 	t.Helper()
 	if n, err := s.Count(t.Context(), "codes", r); err != nil || n != int64(len(want)) {
 		t.Errorf("count %+v: %d, %v, want %d", r, n, err, len(want))

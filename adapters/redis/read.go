@@ -63,6 +63,9 @@ func (b *Backend) rangeArgs(ctx context.Context, collection string, r store.Rang
 	if err != nil {
 		return nil, err
 	}
+	if err := b.readable(ctx, collection, r.Index); err != nil {
+		return nil, err
+	}
 	args := append(make([]any, 1, 1+len(x)+5), x...)
 	return append(args, low, high), nil
 }

@@ -7,7 +7,7 @@
 //	{portico}:i:<collection>:         a sorted set of the ids, and
 //	{portico}:i:<collection>:<index>  one of each index: the joined keys and the id, ordered by their bytes
 //	{portico}:e:<collection>          a sorted set of the ids that expire, by the millisecond
-//	{portico}:schema                  a hash: which indexes are kept, and a mark that changes when one is added
+//	{portico}:schema                  a hash: which indexes are kept, and a generation that changes when one is added
 //
 // A unique index needs no key of its own: who holds a key is seen in the index.
 //
@@ -16,12 +16,13 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,11 +32,7 @@ import (
 )
 
 // Driver opens redis://, rediss:// (TLS) and redis+unix:// (a socket).
-var Driver = store.Driver{Schemes: []string{"redis", "rediss", "redis+unix"}, Open: open}
-
-func open(ctx context.Context, u *url.URL, schema store.Schema, o store.DriverOptions) (store.Backend, error) {
-	return standard.open(ctx, u, schema, o)
-}
+var Driver = store.Driver{Schemes: []string{"redis", "rediss", "redis+unix"}, Open: standard.open}
 
 // client is a *goredis.Client or a *goredis.ClusterClient.
 type client interface {
@@ -52,12 +49,16 @@ type Backend struct {
 	tables  map[string]*table
 	closed  atomic.Bool
 
-	preparing  sync.Mutex
-	generation atomic.Pointer[string] // of the schema's record, as this program has last seen it
+	structure atomic.Pointer[structure] // as it was last read
 }
 
-// open connects, refuses a server that would break the port's rules, and brings the schema's record up to the program's.
-func (s *scripts) open(ctx context.Context, u *url.URL, schema store.Schema, o store.DriverOptions) (*Backend, error) {
+var (
+	_ store.Backend    = (*Backend)(nil)
+	_ store.Structured = (*Backend)(nil)
+)
+
+// open connects, and refuses a server that would break the port's rules.
+func (s *scripts) open(ctx context.Context, u *url.URL, schema store.Schema, o store.DriverOptions) (store.Backend, error) {
 	if err := schema.Validate(); err != nil {
 		return nil, err
 	}
@@ -76,11 +77,11 @@ func (s *scripts) open(ctx context.Context, u *url.URL, schema store.Schema, o s
 	for _, c := range schema {
 		b.tables[c.Name] = newTable(c)
 	}
-	if err = b.prepare(ctx); err == nil {
+	if _, err = b.reload(ctx); err == nil {
 		err = b.probe(ctx, o.Logger)
 	}
 	if err != nil {
-		return nil, errors.Join(err, b.Close())
+		return nil, errors.Join(refusal(err), b.Close())
 	}
 	return b, nil
 }
@@ -125,12 +126,12 @@ type table struct {
 	store.Collection
 	fields []string
 	bare   []any            // without indexes
-	whole  []any            // with all indexes
 	ranged map[string][]any // with one of them
 }
 
 func newTable(c store.Collection) *table {
-	t := &table{Collection: c, fields: c.Fields(), bare: definition(c.Name), whole: definition(c.Name, c.Indexes...)}
+	// Sorted, so that keys are packed alike under a schema that has grown: the scripts compare what is packed.
+	t := &table{Collection: c, fields: slices.Sorted(slices.Values(c.Fields())), bare: definition(c.Name)}
 	t.ranged = map[string][]any{"": definition(c.Name, store.Index{})}
 	for _, x := range c.Indexes {
 		t.ranged[x.Name] = definition(c.Name, x)
@@ -157,7 +158,7 @@ var probeTable = newTable(store.Collection{Name: "$probe", Expires: true, Indexe
 // What it writes is expired by its own clock.
 func (b *Backend) probe(ctx context.Context, logger *slog.Logger) error {
 	at := func(ms int64) time.Time { return time.UnixMilli(ms) }
-	name := newGeneration()
+	name := rand.Text()
 	d := store.Doc{ID: name, Body: []byte("{}"), Keys: map[string]string{"key": name}, ExpiresAt: at(2)}
 	err := b.Commit(ctx, at(1), []store.Op{store.Insert(probeTable.Name, d)})
 	if isOutOfMemory(err) { // what is swept, or ends, may yet make room
@@ -179,7 +180,7 @@ func (b *Backend) probe(ctx context.Context, logger *slog.Logger) error {
 		_, err = b.Sweep(ctx, at(2), probeTable.Name, 1000)
 	}
 	if err != nil {
-		return fmt.Errorf("redis: a first try at reading and writing failed: %w", refusal(err))
+		return fmt.Errorf("redis: a first try at reading and writing failed: %w", err)
 	}
 	return nil
 }

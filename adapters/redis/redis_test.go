@@ -60,7 +60,7 @@ func with(t testing.TB, text string, parameters ...string) string {
 
 func tryOpen(t testing.TB, text string, s store.Schema) (*store.Store, error) {
 	t.Helper()
-	b, err := redis.Driver.Open(t.Context(), parse(t, text), s, quiet)
+	b, err := driver(t).Open(t.Context(), parse(t, text), s, quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,7 @@ func open(t testing.TB, text string, s store.Schema) *store.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	must(t, st.Migrate(t.Context()))
 	return st
 }
 
@@ -212,7 +213,9 @@ func TestPrefixes(t *testing.T) {
 }
 
 // TestLargeNumbers holds that versions are compared exactly: scripts know no integers beyond 2^53.
-func TestLargeNumbers(t *testing.T) {
+func TestLargeNumbers(t *testing.T) { largeNumbers(t) }
+
+func largeNumbers(t testing.TB) {
 	u, ctx := engines.Fresh(t, engines.Redis), t.Context()
 	s, c := open(t, u, things), client(t, u)
 	must(t, s.Commit(ctx, store.Insert("things", thing("1"))))
@@ -240,32 +243,65 @@ func TestLargeNumbers(t *testing.T) {
 	}
 }
 
-// TestExpiredCrowd counts and pages where much has expired that is not swept, in parts of an index where it is more and less
-// than what lives.
-func TestExpiredCrowd(t *testing.T) {
-	ctx := t.Context()
-	s := open(t, engines.Fresh(t, engines.Redis), store.Schema{{Name: "codes", Expires: true, Indexes: []store.Index{{Name: "by_owner", Fields: []string{"owner", "at"}}}}})
-	live := map[string][]string{}
-	var ops []store.Op
-	for i := range 450 { // ann's live mostly, bob's have mostly expired, cid's altogether
-		owner := []string{"ann", "bob", "cid"}[i%3]
-		d := store.Doc{ID: fmt.Sprintf("%03d", i), Keys: map[string]string{"owner": owner, "at": fmt.Sprintf("%03d", i*7%450)}, ExpiresAt: time.Now().Add(time.Hour)}
-		switch {
-		case owner == "ann" && i%30 == 0, owner == "bob" && i%10 > 0, owner == "cid":
-			d.ExpiresAt = time.Now().Add(-time.Hour)
-		default:
-			live[owner] = append(live[owner], d.Keys["at"]+d.ID)
+// TestExpiredCrowd counts and pages where much has expired that is not swept, and where little has, in parts of an index where
+// it is more and less than what lives.
+func TestExpiredCrowd(t *testing.T) { expiredCrowd(t) }
+
+func expiredCrowd(t testing.TB) {
+	for _, few := range []bool{false, true} {
+		s := open(t, engines.Fresh(t, engines.Redis), store.Schema{{Name: "codes", Expires: true, Indexes: []store.Index{{Name: "by_owner", Fields: []string{"owner", "at"}}}}})
+		live := map[string][]string{}
+		var ops []store.Op
+		for i := range 450 {
+			owner := []string{"ann", "bob", "cid"}[i%3]
+			d := store.Doc{ID: fmt.Sprintf("%03d", i), Keys: map[string]string{"owner": owner, "at": fmt.Sprintf("%03d", i*7%450)}, ExpiresAt: time.Now().Add(time.Hour)}
+			// Few are some of all, together at places; many are most of bob's and all of cid's.
+			if few && i*7%450%40 < 3 || !few && (owner == "ann" && i%30 == 0 || owner == "bob" && i%10 > 0 || owner == "cid") {
+				d.ExpiresAt = time.Now().Add(-time.Duration(i*i%97+1) * time.Minute) // in another order than in the index
+			} else {
+				live[owner] = append(live[owner], d.Keys["at"]+d.ID)
+			}
+			ops = append(ops, store.Insert("codes", d))
 		}
-		ops = append(ops, store.Insert("codes", d))
+		must(t, s.Commit(t.Context(), ops...))
+		var all []string
+		for _, owner := range []string{"ann", "bob", "cid"} {
+			all = append(all, sorted(live[owner])...)
+			checkPages(t, s, store.Range{Index: "by_owner", Eq: []string{owner}}, sorted(live[owner]))
+		}
+		checkPages(t, s, store.Range{Index: "by_owner"}, all)
+		checkPages(t, s, store.Range{Index: "by_owner", Eq: []string{"ann"}, From: "200", To: "400"}, between(sorted(live["ann"]), "200", "400"))
 	}
-	must(t, s.Commit(ctx, ops...))
-	var all []string
-	for _, owner := range []string{"ann", "bob", "cid"} {
-		all = append(all, sorted(live[owner])...)
-		checkPages(t, s, store.Range{Index: "by_owner", Eq: []string{owner}}, sorted(live[owner]))
+}
+
+// TestSameTexts takes one text for keys of several indexes and collections in one commit: they are different keys.
+func TestSameTexts(t *testing.T) { sameTexts(t) }
+
+func sameTexts(t testing.TB) {
+	s := open(t, engines.Fresh(t, engines.Redis), store.Schema{
+		{Name: "a", Indexes: []store.Index{{Name: "by_x", Fields: []string{"x"}, Unique: true}, {Name: "by_y", Fields: []string{"y"}, Unique: true}}},
+		{Name: "b", Indexes: []store.Index{{Name: "by_x", Fields: []string{"x"}, Unique: true}}},
+	})
+	same := map[string]string{"x": "same", "y": "same"}
+	must(t, s.Commit(t.Context(), store.Insert("a", store.Doc{ID: "same", Keys: same}), store.Insert("b", store.Doc{ID: "same", Keys: map[string]string{"x": "same"}})))
+}
+
+// TestTakenOver holds that who takes an expired document's key removes it: another's clock may be behind.
+func TestTakenOver(t *testing.T) { takenOver(t) }
+
+func takenOver(t testing.TB) {
+	b, err := driver(t).Open(t.Context(), parse(t, engines.Fresh(t, engines.Redis)), things, quiet)
+	must(t, err)
+	defer b.Close()
+	now := time.Now().Truncate(time.Millisecond)
+	first := store.Doc{ID: "1", Keys: map[string]string{"name": "n"}, ExpiresAt: now.Add(time.Minute)}
+	second := store.Doc{ID: "2", Keys: map[string]string{"name": "n"}, ExpiresAt: now.Add(time.Hour)}
+	must(t, b.Commit(t.Context(), now, []store.Op{store.Insert("codes", first)}))
+	must(t, b.Commit(t.Context(), now.Add(time.Minute), []store.Op{store.Insert("codes", second)}))
+	docs, err := b.Range(t.Context(), now, "codes", store.Range{Index: "by_name", Eq: []string{"n"}, Limit: 10})
+	if err != nil || len(docs) != 1 || docs[0].ID != "2" {
+		t.Errorf("who holds the key: %v, %v", docs, err)
 	}
-	checkPages(t, s, store.Range{Index: "by_owner"}, all)
-	checkPages(t, s, store.Range{Index: "by_owner", Eq: []string{"ann"}, From: "200", To: "400"}, between(sorted(live["ann"]), "200", "400"))
 }
 
 func userOf(name, password string) *url.Userinfo { return url.UserPassword(name, password) }

@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // by it Redis names scripts
+	"crypto/sha1" // by it Redis names scripts
 	_ "embed"
 	"encoding/hex"
 	"errors"
@@ -40,34 +40,34 @@ var countText string
 //go:embed lua/sweep.lua
 var sweepText string
 
-//go:embed lua/plan.lua
-var planText string
+//go:embed lua/structure.lua
+var structureText string
+
+//go:embed lua/grow.lua
+var growText string
 
 //go:embed lua/fill.lua
 var fillText string
 
-//go:embed lua/settle.lua
-var settleText string
-
 // scripts are all that Redis is asked for.
-type scripts struct{ commit, get, list, count, sweep, plan, fill, settle script }
+type scripts struct{ commit, get, list, count, sweep, structure, grow, fill script }
 
 var standard = &scripts{
-	commit: newScript(commonText, commitText),
-	get:    newScript(commonText, getText),
-	list:   newScript(commonText, spanText, rangeText),
-	count:  newScript(commonText, spanText, countText),
-	sweep:  newScript(commonText, sweepText),
-	plan:   newScript(commonText, planText),
-	fill:   newScript(commonText, fillText),
-	settle: newScript(commonText, settleText),
+	commit:    newScript(commonText, commitText),
+	get:       newScript(commonText, getText),
+	list:      newScript(commonText, spanText, rangeText),
+	count:     newScript(commonText, spanText, countText),
+	sweep:     newScript(commonText, sweepText),
+	structure: newScript(commonText, structureText),
+	grow:      newScript(commonText, growText),
+	fill:      newScript(commonText, fillText),
 }
 
 type script struct{ text, sha string }
 
 func newScript(parts ...string) script {
 	text := strings.Join(parts, "\n")
-	sum := sha1.Sum([]byte(text)) //nolint:gosec // see the import
+	sum := sha1.Sum([]byte(text))
 	return script{text, hex.EncodeToString(sum[:])}
 }
 
@@ -110,15 +110,21 @@ func (b *Backend) read(ctx context.Context, s script, now time.Time, args []any)
 	return reply, nil
 }
 
-// staleTries is how often a write follows a schema that others are adding to.
-const staleTries = 3
+// staleTries is how often a write follows a structure that others are adding to.
+const staleTries = 5
 
-// write runs a script that changes something, and answers what it says. Its second argument is the generation of the schema
-// that this program keeps; when another program has added to the schema, or the data is gone, the record is read anew.
-func (b *Backend) write(ctx context.Context, s script, now time.Time, args []any) ([]any, error) {
+// write runs a script that changes something in some collections, and answers what it says. args makes the script's arguments
+// of the structure that this program is to keep; the first two places are for the instant and the generation. When another
+// program has added to the structure, or all data is gone, nothing is written, and the structure is read anew.
+func (b *Backend) write(ctx context.Context, s script, now time.Time, collections []string, args func(*structure) []any) ([]any, error) {
 	for range staleTries {
-		args[1] = *b.generation.Load()
-		reply, began, err := b.call(ctx, s, now, args)
+		st, err := b.writable(ctx, collections)
+		if err != nil {
+			return nil, err
+		}
+		filled := args(st)
+		filled[1] = st.generation
+		reply, began, err := b.call(ctx, s, now, filled)
 		if err != nil {
 			return nil, b.failed(ctx, err, began, store.ErrUncertain)
 		}
@@ -129,11 +135,11 @@ func (b *Backend) write(ctx context.Context, s script, now time.Time, args []any
 		if answer[0] != "stale" {
 			return answer, nil
 		}
-		if err := b.prepare(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		if _, err := b.reload(ctx); err != nil {
+			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%w: redis: the schema keeps changing", store.ErrUnavailable)
+	return nil, fmt.Errorf("%w: redis: the indexes keep changing", store.ErrUnavailable)
 }
 
 // failed says an error of a call in the port's terms. lost is the outcome where the answer was lost.

@@ -39,8 +39,7 @@ for _, op in ipairs(puts) do
       local claim = x.entries .. '\0' .. k
       if claimed[claim] then return {'taken', op.c.name, x.name} end
       claimed[claim] = true
-      local held = op.old and op.old.packed == op.new.packed -- by this document itself
-      for _, member in ipairs(held and {} or holders(x, k)) do
+      for _, member in ipairs(holders(x, k)) do
         local id = owner(x, member)
         if not named[op.c.docs .. id] then
           local holder = stored(op.c, id)

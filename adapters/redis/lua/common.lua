@@ -80,8 +80,8 @@ local function refused(adds)
   end
 end
 
--- stale says whether this program's view of the schema is not the record's.
-local function stale(generation) return redis.call('HGET', KEYS[1], 'generation') ~= generation end
+-- stale says whether the schema's record has changed since the program read it; "" is that there was none.
+local function stale(generation) return (redis.call('HGET', KEYS[1], 'generation') or '') ~= generation end
 
 -- writable tries the other writes of the script where they change nothing, so that a key of another type and a right that
 -- the user lacks show before anything is written.

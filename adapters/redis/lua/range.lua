@@ -23,7 +23,7 @@ while left > 0 and place < size do
       -- takes no place
     elseif skip > 0 then
       skip = skip - 1
-    elseif left > 0 then
+    else
       left = left - 1
       page[#page + 1] = id
       page[#page + 1] = d[1]
