@@ -192,7 +192,9 @@ func (b *Backend) Plan(ctx context.Context) ([]string, error) {
 	if err := b.usable(ctx); err != nil {
 		return nil, err
 	}
-	steps, err := b.plan(ctx, b.read)
+	run, cancel := b.running(ctx)
+	defer cancel()
+	steps, err := b.plan(run, b.read)
 	if err != nil {
 		return nil, b.outcome(ctx, err)
 	}
