@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,9 +30,9 @@ var parameters = []string{"ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket",
 type config struct {
 	conn     *mysql.Config
 	pool     bunstore.Pool
+	timeout  time.Duration // of making a connection
 	prepared bool
-	chance   bool                                    // whether there is TLS is up to the server, or to whoever is between
-	around   func(driver.Connector) driver.Connector // for tests
+	chance   bool // whether there is TLS is up to the server, or to whoever is between
 }
 
 // parse reads a URL. Its errors show no password.
@@ -54,7 +53,7 @@ func parse(u *url.URL) (config, error) {
 	if err := c.address(u, q.Get("socket")); err != nil {
 		return c, err
 	}
-	if c.conn.Timeout, err = connectTimeout(q.Get("connect_timeout")); err != nil {
+	if c.timeout, err = connectTimeout(q.Get("connect_timeout")); err != nil {
 		return c, err
 	}
 	if text := q.Get("prepared"); text != "" {

@@ -5,20 +5,27 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
 
-// keeping makes connections that prepare each text with bound values once and keep the statement: database/sql would
-// need to be told of each text before, and would keep any number, of which a server allows 16,382 in all
-// (max_prepared_stmt_count).
-type keeping struct{ driver.Connector }
+// connector makes connections within a time, the server's greeting and TLS included, which the driver does not count. If it
+// keeps, each prepares a text with bound values once and keeps the statement: database/sql would need to be told of each
+// text before, and would keep any number, of which a server allows 16,382 in all (max_prepared_stmt_count).
+type connector struct {
+	driver.Connector
+	timeout time.Duration
+	keeps   bool
+}
 
 // Connect implements driver.Connector.
-func (k keeping) Connect(ctx context.Context) (driver.Conn, error) {
+func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.timeout)
+	defer cancel()
 	inner, err := k.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || !k.keeps {
+		return inner, err
 	}
 	c, ok := inner.(driverConn)
 	if !ok {

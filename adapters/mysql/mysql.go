@@ -60,20 +60,21 @@ func (c config) open(ctx context.Context, schema store.Schema, logger *slog.Logg
 
 // pooled makes a pool of connections.
 func (c config) pooled() (*bun.DB, error) {
-	plain, err := mysql.NewConnector(c.conn)
+	k, err := c.connector()
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(k)
+	c.pool.Apply(db)
+	return bun.NewDB(db, quoting{mysqldialect.New()}), nil
+}
+
+func (c config) connector() (driver.Connector, error) {
+	inner, err := mysql.NewConnector(c.conn)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the mysql URL: %w", store.ErrInvalid, err)
 	}
-	var connector driver.Connector = keeping{plain}
-	if !c.prepared {
-		connector = plain
-	}
-	if c.around != nil {
-		connector = c.around(connector)
-	}
-	db := sql.OpenDB(connector)
-	c.pool.Apply(db)
-	return bun.NewDB(db, quoting{mysqldialect.New()}), nil
+	return connector{inner, c.timeout, c.prepared}, nil
 }
 
 // quoting is bun's dialect, which is asked for quotation marks alone: it need not ask the server for its version, which

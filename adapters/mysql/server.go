@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -19,11 +17,11 @@ type server map[string]string
 
 // ask reads the server's variables.
 func (c config) ask(ctx context.Context) (server, error) {
-	connector, err := mysql.NewConnector(c.conn)
+	k, err := c.connector()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return nil, err
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(k)
 	defer func() { _ = db.Close() }()
 	run, cancel := context.WithTimeout(ctx, c.pool.Patience)
 	defer cancel()
@@ -96,14 +94,12 @@ func (s server) examine(ctx context.Context, c config, logger *slog.Logger) erro
 	return nil
 }
 
-// lockWait is how long a statement waits for another commit's row, and a change of structure for a table.
-const lockWait = 10 * time.Second
-
 // settings are the variables of each session. They make it independent of what the server has for others.
 func (s server) settings(c config) map[string]string {
 	if s.vitess() {
 		return nil
 	}
+	lockWait := seconds(c.pool.Patience / 3) // the server gives up first, and says why
 	isolation := "tx_isolation"
 	if _, ok := s["transaction_isolation"]; ok {
 		isolation = "transaction_isolation"
@@ -116,8 +112,8 @@ func (s server) settings(c config) map[string]string {
 		"character_set_client":     "utf8mb4",
 		"character_set_connection": "utf8mb4",
 		"character_set_results":    "utf8mb4",
-		"innodb_lock_wait_timeout": seconds(lockWait),
-		"lock_wait_timeout":        seconds(lockWait),
+		"innodb_lock_wait_timeout": lockWait,
+		"lock_wait_timeout":        lockWait,
 		"wait_timeout":             seconds(c.pool.IdleTime + time.Minute),
 	}
 	if _, ok := s["idle_transaction_timeout"]; ok { // a machine that vanishes keeps its locks no longer

@@ -1,0 +1,166 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+func thing(id, body string) store.Doc { return store.Doc{ID: id, Body: []byte(body)} }
+
+// TestCut loses connections at each point of a commit: what is told must be what is so.
+func TestCut(t *testing.T) {
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			fresh := engines.Fresh(t, e)
+			direct := openStore(t, fresh, things)
+			p := engines.NewProxy(t, address(t, fresh))
+			s, ctx := openStore(t, with(t, with(t, p.URL(fresh), "call_timeout", "2s"), "ssl-mode", "disabled"), things), t.Context()
+			for i, c := range []struct {
+				at   string
+				fate engines.Fate
+				ops  int
+				want error
+				made bool
+			}{
+				{"START TRANSACTION", engines.Cut, 2, store.ErrUnavailable, false},
+				{"START TRANSACTION", engines.CutAnswer, 2, store.ErrUnavailable, false},
+				{"the body", engines.Cut, 2, store.ErrUnavailable, false},
+				{"the body", engines.CutAnswer, 2, store.ErrUnavailable, false},
+				{"the body", engines.Swallow, 2, store.ErrUnavailable, false},
+				{"COMMIT", engines.Cut, 2, store.ErrUncertain, false},
+				{"COMMIT", engines.CutAnswer, 2, store.ErrUncertain, true},
+				{"COMMIT", engines.HalfClose, 2, store.ErrUncertain, true},
+				{"COMMIT", engines.Swallow, 2, store.ErrUncertain, false},
+				{"the body", engines.Cut, 1, store.ErrUncertain, false}, // which commits by itself
+				{"the body", engines.CutAnswer, 1, store.ErrUncertain, true},
+				{"the body", engines.Swallow, 1, store.ErrUncertain, false},
+			} {
+				var ops []store.Op
+				for n := range c.ops {
+					ops = append(ops, store.Insert("things", thing(fmt.Sprintf("%d-%d", i, n), "the body")))
+				}
+				what := fmt.Sprintf("%d at %q of %d", c.fate, c.at, c.ops)
+				came := p.OnNext(c.at, c.fate)
+				err := s.Commit(ctx, ops...)
+				select {
+				case <-came:
+				default:
+					t.Fatalf("%s: there was none", what)
+				}
+				p.Decide(nil)
+				if c.fate == engines.HalfClose { // the server may answer before it sees the end
+					if err != nil && !errors.Is(err, c.want) {
+						t.Errorf("%s: %v", what, err)
+					}
+				} else if !errors.Is(err, c.want) {
+					t.Errorf("%s: %v, want %v", what, err, c.want)
+				}
+				if got := count(t, direct, fmt.Sprint(i, "-")); got != 0 && !c.made || got != c.ops && c.made {
+					t.Errorf("%s: %d of %d are there", what, got, c.ops)
+				}
+				if err := s.Commit(ctx, store.Insert("things", thing(fmt.Sprint("after ", i), ""))); err != nil {
+					t.Errorf("%s: the commit after: %v", what, err)
+				}
+			}
+		})
+	}
+}
+
+// count counts the documents whose ids begin so.
+func count(t *testing.T, s *store.Store, prefix string) int {
+	t.Helper()
+	n, err := s.Count(t.Context(), "things", store.Range{Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n)
+}
+
+// TestLost reads and pings while the server is out of reach, and after.
+func TestLost(t *testing.T) {
+	fresh := engines.Fresh(t, engines.MariaDB)
+	p := engines.NewProxy(t, address(t, fresh))
+	s, ctx := openStore(t, with(t, with(t, p.URL(fresh), "call_timeout", "2s"), "ssl-mode", "disabled"), things), t.Context()
+	calls := func() map[string]error {
+		errs := map[string]error{}
+		_, errs["get"] = s.GetMany(ctx, "things", []string{"1"})
+		_, errs["range"] = s.Range(ctx, "things", store.Range{Index: "by_name"})
+		_, errs["count"] = s.Count(ctx, "things", store.Range{})
+		_, errs["plan"] = s.Plan(ctx)
+		errs["ping"] = s.Ping(ctx)
+		return errs
+	}
+	expect := func(when string, want error) {
+		t.Helper()
+		for what, err := range calls() {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %s: %v, want %v", when, what, err, want)
+			}
+		}
+	}
+	expect("at first", nil)
+	p.Refuse(true)
+	p.Cut()
+	expect("cut off", store.ErrUnavailable)
+	if err := s.Commit(ctx, store.Insert("things", thing("1", ""))); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a commit while cut off: %v", err)
+	}
+	p.Refuse(false)
+	expect("back", nil)
+	p.Decide(func(engines.Chunk) engines.Fate { return engines.Swallow })
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	if _, err := s.Get(short, "things", "1"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a call that has less time: %v, want DeadlineExceeded", err)
+	}
+	expect("swallowed", store.ErrUnavailable)
+	p.Decide(nil)
+	p.Cut()
+	expect("back again", nil)
+}
+
+// TestLockedRow holds a document's row, as a machine does that vanished in the middle of a commit.
+func TestLockedRow(t *testing.T) {
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			fresh := engines.Fresh(t, e)
+			s, ctx := openStore(t, with(t, fresh, "call_timeout", "3s"), things), t.Context()
+			if err := s.Commit(ctx, store.Insert("things", thing("1", "")), store.Insert("things", thing("2", ""))); err != nil {
+				t.Fatal(err)
+			}
+			db := connect(t, fresh)
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback() }()
+			if _, err := tx.ExecContext(ctx, "UPDATE things SET touched = 7 WHERE id = '1'"); err != nil {
+				t.Fatal(err)
+			}
+			one := store.Doc{ID: "1", Version: 1}
+			short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+			defer cancel()
+			if err := s.Commit(short, store.Check("things", one), store.Delete("things", store.Doc{ID: "2", Version: 1})); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a commit that has less time than the lock takes: %v", err)
+			}
+			if err := s.Commit(ctx, store.Delete("things", store.Doc{ID: "2", Version: 1}), store.Check("things", one)); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrConflict) {
+				t.Errorf("a commit that waits: %v, want ErrUnavailable", err)
+			}
+			if got := count(t, s, ""); got != 2 {
+				t.Errorf("%d documents are left of 2", got)
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Commit(ctx, store.Delete("things", store.Doc{ID: "2", Version: 1}), store.Check("things", one)); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}
