@@ -29,7 +29,7 @@ func checkPages(t testing.TB, s *store.Store, r store.Range, want []string) {
 		t.Errorf("count %+v: %d, %v, want %d", r, n, err, len(want))
 	}
 	for _, r.Desc = range []bool{false, true} {
-		for r.Offset = 0; r.Offset < len(want)+2; r.Offset++ {
+		for r.Offset = 0; r.Offset < len(want)+2; r.Offset += 1 + len(want)/40 {
 			for _, r.Limit = range []int{1, 7, 1000} {
 				docs, err := s.Range(t.Context(), "codes", r)
 				var got []string

@@ -44,7 +44,7 @@ type client interface {
 type Backend struct {
 	client  client
 	scripts *scripts
-	keys    []string // what each script is given by KEYS: the record of the schema
+	keys    []string // see lua/common.lua
 	schema  store.Schema
 	tables  map[string]*table
 	closed  atomic.Bool
@@ -73,7 +73,7 @@ func (s *scripts) open(ctx context.Context, u *url.URL, schema store.Schema, o s
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{client: c, scripts: s, keys: []string{"{" + settings.prefix + "}:schema"}, schema: schema, tables: map[string]*table{probeTable.Name: probeTable}}
+	b := &Backend{client: c, scripts: s, keys: scriptKeys(settings.prefix), schema: schema, tables: map[string]*table{probeTable.Name: probeTable}}
 	for _, c := range schema {
 		b.tables[c.Name] = newTable(c)
 	}
@@ -84,6 +84,11 @@ func (s *scripts) open(ctx context.Context, u *url.URL, schema store.Schema, o s
 		return nil, errors.Join(refusal(err), b.Close())
 	}
 	return b, nil
+}
+
+func scriptKeys(prefix string) []string {
+	root := "{" + prefix + "}:"
+	return []string{root + "schema", root + "nothing"}
 }
 
 // Ping implements store.Backend. A replica does not answer it.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -38,6 +39,9 @@ func connect(ctx context.Context, s settings, logger *slog.Logger) (client, erro
 	return single, nil
 }
 
+// clusterReload is how old the client's map of the cluster may be: that a node is dead is seen in it alone.
+const clusterReload = 2 * time.Second
+
 func connectCluster(ctx context.Context, seed *goredis.Client, s settings, logger *slog.Logger) (client, error) {
 	if err := seed.Close(); err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func connectCluster(ctx context.Context, seed *goredis.Client, s settings, logge
 		MaxRedirects: -1, MaxRetries: o.MaxRetries, DialerRetries: o.DialerRetries, ContextTimeoutEnabled: true, DisableRoutingPolicies: true,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
 		PoolSize: o.PoolSize, MinIdleConns: o.MinIdleConns, PoolTimeout: o.PoolTimeout, PipelinePoolSize: o.PipelinePoolSize,
-		ConnMaxIdleTime: o.ConnMaxIdleTime, ConnMaxLifetime: o.ConnMaxLifetime,
+		ConnMaxIdleTime: o.ConnMaxIdleTime, ConnMaxLifetime: o.ConnMaxLifetime, ClusterStateReloadInterval: clusterReload,
 		DisableIdentity: true, MaintNotificationsConfig: o.MaintNotificationsConfig,
 	})
 	node, err := c.MasterForKey(ctx, "{"+s.prefix+"}")

@@ -1,5 +1,7 @@
 -- What every script begins with. KEYS[1] is the record of the schema; all keys of ours have its beginning, and with it its
--- hash tag, so that a cluster keeps them in its slot. ARGV[1] is the instant by which expiry is judged.
+-- hash tag, so that a cluster keeps them in its slot. KEYS[2] is a key that never exists: while a slot moves to another node,
+-- key by key, a cluster refuses what names a key that is not there, and so every script of ours, which would else see some
+-- keys and not others. ARGV[1] is the instant by which expiry is judged.
 local root, now, at = string.sub(KEYS[1], 1, -7), tonumber(ARGV[1]), 1
 
 -- arg is the next argument.
@@ -74,7 +76,7 @@ local function holders(x, k) return redis.call('ZRANGEBYLEX', x.entries, '[' .. 
 -- writes is not stopped half-way, since a server judges all this at a script's first write alone. Redis 6.2 puts the place in
 -- the script before its reason.
 local function refused(adds)
-  local answer = adds and redis.pcall('ZADD', root .. 'nothing', 'XX', 0, '') or redis.pcall('HDEL', KEYS[1], '')
+  local answer = adds and redis.pcall('ZADD', KEYS[2], 'XX', 0, '') or redis.pcall('HDEL', KEYS[1], '')
   if type(answer) == 'table' and answer.err then
     return redis.error_reply(string.match(answer.err, '%-?(%u+ .*)$') or answer.err)
   end
@@ -86,7 +88,7 @@ local function stale(generation) return (redis.call('HGET', KEYS[1], 'generation
 -- writable tries the other writes of the script where they change nothing, so that a key of another type and a right that
 -- the user lacks show before anything is written.
 local function writable(collections)
-  redis.call('DEL', root .. 'nothing')
+  redis.call('DEL', KEYS[2])
   for _, c in ipairs(collections) do
     redis.call('ZREM', c.ids, '')
     redis.call('ZREM', c.expiry, '')
