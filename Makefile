@@ -8,7 +8,7 @@ CACHE    := $(CURDIR)/.cache
 LINTER   := $(CACHE)/golangci-lint
 WITH     := $(CACHE)/engines/with
 
-.PHONY: all build test vet lint bench fuzz clean
+.PHONY: all build test vet lint bench bench-store fuzz clean
 
 all: test
 
@@ -46,6 +46,10 @@ bench:
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m \
 		$$(grep -rl --include='*_test.go' '^func Benchmark' [a-z]* | xargs -n1 dirname | sort -u | sed 's|^|./|') 2>&1 \
 		| awk -f tools/benchtable.awk
+
+## bench-store: the storage port on every engine that is named, can be started or installed
+bench-store:
+	@$(GO) build -o $(WITH) ./internal/engines/with && exec $(WITH) -- $(GO) run ./internal/benchstore
 
 ## fuzz: every fuzz target for FUZZTIME
 fuzz:
