@@ -2,12 +2,15 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -21,6 +24,36 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 var silence = sync.OnceFunc(func() { goredis.SetLogger(silent{}) })
+
+// tlsConn shows its socket, so that the client's pool can see whether the server has closed it. It looks for nothing there
+// that TLS may hold back: with RESP2 a server sends nothing unasked.
+type tlsConn struct {
+	*tls.Conn
+	socket syscall.Conn
+}
+
+func (c tlsConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
+
+func dialTLS(o goredis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	config := o.TLSConfig
+	o.TLSConfig = nil
+	dial := goredis.NewDialer(&o)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		secure := tls.Client(c, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		socket, ok := c.(syscall.Conn)
+		if !ok {
+			return secure, nil
+		}
+		return tlsConn{secure, socket}, nil
+	}
+}
 
 // connect makes a client of a server that keeps the port's rules. On a cluster it is one that follows our slot.
 func connect(ctx context.Context, s settings, logger *slog.Logger) (client, error) {
@@ -51,7 +84,7 @@ func connectCluster(ctx context.Context, seed *goredis.Client, s settings, logge
 		return nil, fmt.Errorf("%w: redis: a cluster has the database 0 alone; write another prefix instead of another db", store.ErrInvalid)
 	}
 	c := goredis.NewClusterClient(&goredis.ClusterOptions{
-		Addrs: []string{o.Addr}, Username: o.Username, Password: o.Password, Protocol: o.Protocol, TLSConfig: o.TLSConfig,
+		Addrs: []string{o.Addr}, Dialer: o.Dialer, Username: o.Username, Password: o.Password, Protocol: o.Protocol, TLSConfig: o.TLSConfig,
 		MaxRedirects: -1, MaxRetries: o.MaxRetries, DialerRetries: o.DialerRetries, ContextTimeoutEnabled: true, DisableRoutingPolicies: true,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout,
 		PoolSize: o.PoolSize, MinIdleConns: o.MinIdleConns, PoolTimeout: o.PoolTimeout, PipelinePoolSize: o.PipelinePoolSize,

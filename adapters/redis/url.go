@@ -74,6 +74,9 @@ func parseURL(u *url.URL) (settings, error) {
 	if err == nil {
 		err = s.readFiles()
 	}
+	if s.options.TLSConfig != nil {
+		s.options.Dialer = dialTLS(s.options)
+	}
 	if err != nil {
 		return s, fmt.Errorf("%w: the URL of Redis: %w", store.ErrInvalid, err)
 	}
