@@ -215,6 +215,7 @@ func (p *process) end(signal func(*os.Process) error) error {
 			return err
 		}
 	}
+	_ = resume(p.Process) // a paused one would not hear it
 	select {
 	case <-p.done:
 	case <-time.After(stopTimeout):

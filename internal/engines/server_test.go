@@ -3,6 +3,7 @@ package engines
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net"
 	"os"
 	"testing"
@@ -50,6 +51,9 @@ func lifecycle(t *testing.T, s *Server) {
 		t.Errorf("%d of 3 writes are there", n)
 	}
 	pauses(t, s)
+	if err := errors.Join(s.Pause(), s.Stop(), s.Restart()); err != nil {
+		t.Errorf("stop while paused: %v", err)
+	}
 	if err := s.kind.ping(t.Context(), s.Fresh(t)); err != nil {
 		t.Errorf("the fresh database: %v", err)
 	}
