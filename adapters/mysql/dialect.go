@@ -68,7 +68,7 @@ func explainNumber(e *mysql.MySQLError) bunstore.Failure {
 		kind = bunstore.Conflict
 	case 1180: // an error in committing
 		kind = bunstore.Lost
-		if strings.Contains(e.Message, "error 149 ") { // HA_ERR_LOCK_DEADLOCK
+		if strings.Contains(e.Message, " 149 ") { // HA_ERR_LOCK_DEADLOCK, in whatever language
 			kind = bunstore.Conflict
 		}
 	case 1205, // a lock was not to be had in time: whoever has it is stuck, so that another try would be, too

@@ -102,3 +102,12 @@ func TestGalera(t *testing.T) {
 		return func(ctx context.Context, s store.Schema) (store.Backend, error) { return openSpread(ctx, t, all, s) }
 	})
 }
+
+// TestGaleraMigrate has instances on different nodes migrate at once.
+func TestGaleraMigrate(t *testing.T) {
+	cluster := engines.StartGalera(t, 3, engines.Options{Fast: true})
+	for range 3 {
+		all := urls(t, cluster)
+		migrateTogether(t, append(all, all...))
+	}
+}

@@ -29,6 +29,8 @@ var planned = store.Schema{
 	}},
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // one is a store over one connection, which tells what it reads.
 type one struct {
 	*store.Store
@@ -51,7 +53,7 @@ func newOne(t *testing.T, text string, schema store.Schema) *one {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.pool.MaxConns, c.conn.Params, c.conn.Logger = 1, s.settings(c), driverLog{slog.New(slog.DiscardHandler)}
+	c.pool.MaxConns, c.conn.Params, c.conn.Logger = 1, s.settings(c), driverLog{quiet}
 	o := &one{t: t, now: time.Date(2030, 5, 17, 12, 0, 0, 0, time.UTC)}
 	if o.db, err = c.pooled(); err != nil {
 		t.Fatal(err)
