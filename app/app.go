@@ -16,6 +16,7 @@ import (
 
 	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/adapters/outbound"
+	"github.com/portico-sso/portico/adapters/redis"
 	"github.com/portico-sso/portico/adapters/ripemd"
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/adapters/sqlite"
@@ -60,7 +61,7 @@ type options struct {
 }
 
 func newOptions(opts []Option) options {
-	o := options{drivers: []store.Driver{sqlite.Driver, memory.Driver}, now: time.Now, openFor: time.Minute}
+	o := options{drivers: []store.Driver{sqlite.Driver, redis.Driver, memory.Driver}, now: time.Now, openFor: time.Minute}
 	for _, opt := range opts {
 		opt(&o)
 	}
