@@ -24,8 +24,11 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.timeout)
 	defer cancel()
 	inner, err := k.Connector.Connect(ctx)
-	if err != nil || !k.keeps {
-		return inner, err
+	if err != nil {
+		return nil, connectError{err}
+	}
+	if !k.keeps {
+		return inner, nil
 	}
 	c, ok := inner.(driverConn)
 	if !ok {
@@ -33,6 +36,11 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	return &conn{driverConn: c, kept: map[string]*statement{}}, nil
 }
+
+// connectError says that no connection was made.
+type connectError struct{ error }
+
+func (e connectError) Unwrap() error { return e.error }
 
 // driverConn is what the driver's connections can do.
 type driverConn interface {

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -41,12 +40,13 @@ const (
 // explain reads the numbers of MySQL, MariaDB and Galera, and the driver's errors.
 func explain(err error) bunstore.Failure {
 	var e *mysql.MySQLError
+	var unconnected connectError
 	switch {
 	case err == nil:
+	case errors.As(err, &unconnected), errors.Is(err, driver.ErrBadConn): // nothing was sent
+		return bunstore.Failure{Kind: bunstore.Unavailable}
 	case errors.As(err, &e):
 		return explainNumber(e)
-	case refused(err):
-		return bunstore.Failure{Kind: bunstore.Unavailable}
 	case lost(err):
 		return bunstore.Failure{Kind: bunstore.Lost}
 	}
@@ -72,9 +72,9 @@ func explainNumber(e *mysql.MySQLError) bunstore.Failure {
 			kind = bunstore.Conflict
 		}
 	case 1205, // a lock was not to be had in time: whoever has it is stuck, so that another try would be, too
-		1047,                                           // Galera: the node is not part of the cluster
-		1040, 1203, 1226, 1461, 1637, 3168, 3169, 4031, // too much or too long for the server
-		1044, 1045, 1049, 1129, 1130, 1698, // it does not let us in
+		1047,                                     // Galera: the node is not part of the cluster
+		1203, 1226, 1461, 1637, 3168, 3169, 4031, // too much or too long for the server
+		1044, 1045, // it lets us in no more
 		1290, 1792, 1836, // it is read-only: the primary of before is one no more
 		1021, 1037, 1038, 1041, 1114, 1197, 1206, // it is full
 		erUnknownStatement, 1153, 1969, 3024, 3100: // a statement, its packet or its time; a hook of group replication
@@ -95,13 +95,6 @@ func key(message string) string {
 		return ""
 	}
 	return parts[len(parts)-2]
-}
-
-// refused says that nothing was sent, or no connection made.
-func refused(err error) bool {
-	var certificate *tls.CertificateVerificationError
-	return errors.Is(err, driver.ErrBadConn) || errors.As(err, &certificate) || errors.Is(err, mysql.ErrNoTLS) ||
-		errors.Is(err, mysql.ErrPktTooLarge)
 }
 
 func lost(err error) bool {
