@@ -56,10 +56,13 @@ func (s *Service) Start(ctx context.Context) (made string, err error) {
 	if fault.Is(err, fault.NotFound) {
 		made = s.ids.Secret("pk_")
 		k = key{ID: firstKey, Hash: id.Hash(made), CreatedAt: s.ids.Now().UTC()}
-		err = s.store.Commit(ctx, s.repo.Insert(k))
-		if store.Taken(err, collection, "") { // another instance was faster, and prints its own
-			made = ""
+		insert := s.repo.Insert(k)
+		err = s.repo.Once(ctx, &insert, func() error { return s.store.Commit(ctx, insert) })
+		if err == nil || store.Taken(err, collection, "") {
 			k, err = s.repo.Get(ctx, firstKey)
+		}
+		if k.Hash != id.Hash(made) { // another instance was faster, and prints its own
+			made = ""
 		}
 	}
 	if err != nil {

@@ -163,5 +163,5 @@ func (s *Service) delete(ctx context.Context, i Identity) error {
 	for _, l := range owned {
 		ops = append(ops, s.links.Delete(l))
 	}
-	return s.repo.Fault(s.store.Commit(ctx, ops...))
+	return s.repo.Fault(s.repo.Once(ctx, &ops[0], func() error { return s.store.Commit(ctx, ops...) }))
 }

@@ -82,8 +82,9 @@ func (s *Service) Ensure(ctx context.Context, purpose Purpose) (Pair, error) {
 		if k, err = s.generate(purpose); err != nil {
 			return Pair{}, err
 		}
-		err = s.store.Commit(ctx, s.repo.Insert(k))
-		if store.Taken(err, collection, "") {
+		insert := s.repo.Insert(k)
+		err = s.repo.Once(ctx, &insert, func() error { return s.store.Commit(ctx, insert) })
+		if err == nil || store.Taken(err, collection, "") { // whose it is that is kept
 			k, err = s.repo.Get(ctx, string(purpose))
 		}
 	}

@@ -69,12 +69,13 @@ func (s *Service) CreateApplication(ctx context.Context, projectID string, in Ap
 		secret = s.IDs.Secret(secretPrefix)
 		a.SecretHash = id.Hash(secret)
 	}
-	err := store.Retry(ctx, func() error {
+	insert := s.applications.Insert(a)
+	err := s.applications.Once(ctx, &insert, func() error {
 		p, err := s.Projects.Get(ctx, projectID)
 		if err != nil {
 			return err
 		}
-		return s.Records.Commit(ctx, s.Projects.Check(p), s.applications.Insert(a))
+		return s.Records.Commit(ctx, s.Projects.Check(p), insert)
 	})
 	a.Version = 1
 	return a, secret, s.applications.Fault(err)

@@ -85,9 +85,9 @@ func (s *Service) stillAllowed(ctx context.Context, c sso.Connection, next conti
 
 func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuation) (federation.Outgoing, error) {
 	secret := s.IDs.Secret(codePrefix)
-	err := s.SSO.Complete(ctx, login, func(person identity.Identity) []store.Op {
+	err := s.SSO.Complete(ctx, login, func(person identity.Identity) store.Op {
 		c := login.Connection
-		return []store.Op{s.codes.Insert(code{
+		return s.codes.Insert(code{
 			ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ExpiresAt: s.now().Add(codeTTL),
 			Grant: &grant{
 				ClientID: next.ClientID, ApplicationID: next.ApplicationID,
@@ -95,7 +95,7 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 				IdentityID: person.ID, Epoch: person.Epoch, Scope: next.Scope, Nonce: next.Nonce,
 				AuthTime: login.AuthTime, Profile: login.Profile, Requested: next.Requested,
 			},
-		})}
+		})
 	})
 	if fault.Is(err, fault.Forbidden) && fault.Code(err) == "identity_inactive" {
 		return s.failed(ctx, login, next, err)

@@ -50,75 +50,81 @@ func (s *Service) Token(ctx context.Context, form url.Values, c Credentials) (To
 // redeem uses up a code. Whoever fails to redeem it has burnt it: a stolen code can be tried once. Who loses a race for
 // it finds it used, like anybody who comes later.
 func (s *Service) redeem(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
-	var response TokenResponse
-	err := store.Retry(ctx, func() (err error) {
-		response, err = s.tryRedeem(ctx, form, c)
-		return err
-	})
-	if errors.Is(err, store.ErrConflict) {
-		err = record.StoreFault(err)
+	r := redemption{codeID: id.Hash(form.Get("code")), secret: s.IDs.Secret(tokenPrefix)}
+	r.tokenID = id.Hash(r.secret)
+	bought := func(ctx context.Context) (bool, error) {
+		used, err := s.codes.Get(ctx, r.codeID)
+		return used.TokenID == r.tokenID, err
 	}
-	return response, err
-}
-
-func (s *Service) tryRedeem(ctx context.Context, form url.Values, c Credentials) (TokenResponse, error) {
-	found, err := s.codes.Get(ctx, id.Hash(form.Get("code")))
-	if fault.Is(err, fault.NotFound) {
-		return TokenResponse{}, invalidCode()
+	err := store.Once(ctx, bought, func() error { return s.tryRedeem(ctx, &r, form, c) })
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUncertain) {
+		err = record.StoreFault(err)
 	}
 	if err != nil {
 		return TokenResponse{}, err
 	}
-	if found.Grant == nil {
-		return TokenResponse{}, s.replayed(ctx, found)
+	return r.response, nil
+}
+
+// redemption is one use of a code, by which it knows itself again.
+type redemption struct {
+	codeID, tokenID string
+	secret          string // the token
+	response        TokenResponse
+	refused         error // why it burns the code instead
+}
+
+func (s *Service) tryRedeem(ctx context.Context, r *redemption, form url.Values, c Credentials) error {
+	found, err := s.codes.Get(ctx, r.codeID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return invalidCode()
+	case err != nil:
+		return err
+	case found.TokenID == r.tokenID: // by a commit whose answer was lost
+		return nil
+	case found.Grant == nil && found.TokenID == "" && r.refused != nil:
+		return r.refused
+	case found.Grant == nil:
+		return s.replayed(ctx, found)
 	}
 	if refused := s.mayRedeem(ctx, found, form, c); refused != nil {
 		if f := fault.From(refused); f.Kind == fault.Internal || f.Kind == fault.Unavailable {
-			return TokenResponse{}, refused
+			return refused
 		}
 		burnt := found
-		burnt.Grant = nil
+		burnt.Grant, r.refused = nil, refused
 		if err := s.commitCode(ctx, s.codes.Update(burnt)); err != nil {
-			return TokenResponse{}, err
+			return err
 		}
-		return TokenResponse{}, refused
+		return refused
 	}
-	return s.issueToken(ctx, found)
+	return s.issueToken(ctx, r, found)
 }
 
 // replayed answers the second use of a code: what the first bought ends (RFC 6749 §4.1.2).
 func (s *Service) replayed(ctx context.Context, used code) error {
 	if used.TokenID != "" {
 		s.Logger.WarnContext(ctx, "authorization code used twice")
-		err := store.Retry(ctx, func() error {
-			t, err := s.tokens.Get(ctx, used.TokenID)
-			if err != nil {
-				return err
-			}
-			return s.Sessions.Commit(ctx, s.tokens.Delete(t))
-		})
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return s.tokens.Fault(err)
+		if err := s.tokens.Remove(ctx, used.TokenID, nil); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
 		}
 	}
 	return invalidCode()
 }
 
-func (s *Service) issueToken(ctx context.Context, c code) (TokenResponse, error) {
-	g, secret, now := *c.Grant, s.IDs.Secret(tokenPrefix), s.now()
-	t := accessToken{ID: id.Hash(secret), Grant: g, ExpiresAt: now.Add(g.tokenTTL())}
+func (s *Service) issueToken(ctx context.Context, r *redemption, c code) error {
+	g, now := *c.Grant, s.now()
+	t := accessToken{ID: r.tokenID, Grant: g, ExpiresAt: now.Add(g.tokenTTL())}
 	used := code{ID: c.ID, TokenID: t.ID, ExpiresAt: t.ExpiresAt, version: c.version}
-	response := TokenResponse{AccessToken: secret, TokenType: "bearer", ExpiresIn: int64(g.tokenTTL().Seconds())}
+	r.response = TokenResponse{AccessToken: r.secret, TokenType: "bearer", ExpiresIn: int64(g.tokenTTL().Seconds())}
 	if g.openID() {
 		var err error
-		if response.IDToken, err = s.idToken(ctx, g, now); err != nil {
-			return TokenResponse{}, err
+		if r.response.IDToken, err = s.idToken(ctx, g, now); err != nil {
+			return err
 		}
 	}
-	if err := s.commitCode(ctx, s.codes.Update(used), s.tokens.Insert(t)); err != nil {
-		return TokenResponse{}, err
-	}
-	return response, nil
+	return s.commitCode(ctx, s.codes.Update(used), s.tokens.Insert(t))
 }
 
 // commitCode answers store.ErrConflict as it is: the code changed, look again.

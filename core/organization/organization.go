@@ -80,12 +80,13 @@ func (s *Service) Create(ctx context.Context, projectID string, in Input) (Organ
 	if err := project.ValidName("label", o.Label); err != nil {
 		return Organization{}, err
 	}
-	err := store.Retry(ctx, func() error {
+	insert := s.repo.Insert(o)
+	err := s.repo.Once(ctx, &insert, func() error {
 		p, err := s.projects.Get(ctx, projectID)
 		if err != nil {
 			return err
 		}
-		return s.store.Commit(ctx, s.projects.Check(p), s.repo.Insert(o))
+		return s.store.Commit(ctx, s.projects.Check(p), insert)
 	})
 	if store.Taken(err, collection, "by_slug") {
 		return Organization{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: "slug", Err: err,

@@ -76,7 +76,8 @@ func (s *Service) Create(ctx context.Context, in Input) (Project, error) {
 	if err := ValidName("name", p.Name); err != nil {
 		return Project{}, err
 	}
-	err := s.store.Commit(ctx, s.repo.Insert(p))
+	insert := s.repo.Insert(p)
+	err := s.repo.Once(ctx, &insert, func() error { return s.store.Commit(ctx, insert) })
 	if store.Taken(err, collection, "by_slug") {
 		return Project{}, &fault.Error{Kind: fault.Taken, Code: "taken", Message: "Another project has this slug.", Field: "slug", Err: err}
 	}

@@ -130,17 +130,32 @@ func (r Repo[T]) Delete(v T) store.Op { return store.Delete(r.Collection, r.Head
 // Check guards a commit with the value being unchanged.
 func (r Repo[T]) Check(v T) store.Op { return store.Check(r.Collection, r.Head(v)) }
 
+// Once is store.Once for a commit that is known by op: an operation of it, which fn may set anew.
+func (r Repo[T]) Once(ctx context.Context, op *store.Op, fn func() error) error {
+	return store.Once(ctx, func(ctx context.Context) (bool, error) { return r.Store.Made(ctx, *op) }, fn)
+}
+
 // Change writes a value back as change alters it; change runs anew on what is there when another commit was faster.
 func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var v T
-	err := store.Retry(ctx, func() (err error) {
-		if v, err = r.Get(ctx, id); err != nil {
+	var sent store.Op
+	lost := false
+	err := r.Once(ctx, &sent, func() error {
+		now, err := r.Get(ctx, id)
+		if err != nil {
 			return err
 		}
+		if lost && r.Head(now).Version != sent.Doc.Version { // it came late: never alter what is altered
+			return store.ErrConflict
+		}
+		v = now
 		if err = change(&v); err != nil {
 			return err
 		}
-		return r.Store.Commit(ctx, r.Update(v))
+		sent = r.Update(v)
+		err = r.Store.Commit(ctx, sent)
+		lost = errors.Is(err, store.ErrUncertain)
+		return err
 	})
 	r.SetVersion(&v, r.Head(v).Version+1)
 	return v, r.Fault(err)
@@ -148,7 +163,8 @@ func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (
 
 // Remove deletes a value to which ready, where it is given, does not object.
 func (r Repo[T]) Remove(ctx context.Context, id string, ready func() error) error {
-	err := store.Retry(ctx, func() error {
+	var sent store.Op
+	err := r.Once(ctx, &sent, func() error {
 		v, err := r.Get(ctx, id)
 		if err == nil && ready != nil {
 			err = ready()
@@ -156,7 +172,8 @@ func (r Repo[T]) Remove(ctx context.Context, id string, ready func() error) erro
 		if err != nil {
 			return err
 		}
-		return r.Store.Commit(ctx, r.Delete(v))
+		sent = r.Delete(v)
+		return r.Store.Commit(ctx, sent)
 	})
 	return r.Fault(err)
 }
@@ -195,7 +212,9 @@ func StoreFault(err error) error {
 		return nil
 	case errors.Is(err, store.ErrConflict):
 		return fault.Wrap(err, fault.Conflict, "conflict", "Something changed meanwhile. Retry.")
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUncertain), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrUncertain):
+		return fault.Wrap(err, fault.Unavailable, "uncertain", "The database's answer was lost: this may have been done. Look before you try again.")
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
 		return fault.Wrap(err, fault.Unavailable, "unavailable", "The database does not answer. Try again in a moment.")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "unavailable", "The request was ended before it was answered.")

@@ -60,7 +60,8 @@ func (s *Service) Begin(ctx context.Context, c Connection, b Begin) (federation.
 	if err != nil {
 		return out, err
 	}
-	return out, record.StoreFault(s.Sessions.Commit(ctx, s.requests.Insert(r)))
+	insert := s.requests.Insert(r)
+	return out, record.StoreFault(s.requests.Once(ctx, &insert, func() error { return s.Sessions.Commit(ctx, insert) }))
 }
 
 func (s *Service) authnRequest(c Connection, b Begin, r loginRequest, relayState string) federation.AuthnRequest {
@@ -220,10 +221,13 @@ func (s *Service) describe(login Login) (Login, error) {
 }
 
 // Complete ends a login: in one commit it uses up the login request, remembers the assertion, makes or refreshes the
-// person's identity, and adds what issue returns for the store of sessions. Of parallel posts of one response one
-// completes; the others get Forbidden. issue may be called more than once.
-func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) []store.Op) error {
-	return store.Retry(ctx, func() error {
+// person's identity, and adds what issue returns for the store of sessions: an insert under an id that nobody else
+// chooses, by which the login is known to be complete. Of parallel posts of one response one completes; the others get
+// Forbidden. issue may be called more than once and keeps to its id.
+func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) store.Op) error {
+	var issued store.Op
+	made := func(ctx context.Context) (bool, error) { return s.Sessions.Made(ctx, issued) }
+	return store.Once(ctx, made, func() error {
 		person, records, err := s.Identities.SignIn(ctx, identity.Login{
 			ProjectID: login.Connection.ProjectID, OrganizationID: login.Connection.OrganizationID,
 			ConnectionID: login.Connection.ID, Subject: login.subject, Traits: login.traits,
@@ -231,8 +235,8 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 		if err != nil {
 			return err
 		}
-		sessions := append(s.use(login), issue(person)...)
-		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, sessions)
+		issued = issue(person)
+		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, append(s.use(login), issued))
 		return s.completed(ctx, &login, err)
 	})
 }

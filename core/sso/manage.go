@@ -95,44 +95,55 @@ func (s *Service) Put(ctx context.Context, organizationID string, c Connection, 
 	if err := validConnection(&c); err != nil {
 		return Connection{}, err
 	}
-	err := store.Retry(ctx, func() error { return s.put(ctx, organizationID, &c, replace) })
+	c.ID, c.ClientSecret = s.IDs.UUID(), s.IDs.Hex(24)
+	p := put{given: c, replace: replace}
+	err := s.repo.Once(ctx, &p.op, func() error { return s.put(ctx, organizationID, &p) })
 	s.cached.Clear()
 	if store.Taken(err, connections, byClient) {
 		return Connection{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: "metadata", Err: err,
 			Message: "The organization already has a connection to this identity provider."}
 	}
-	return c, s.repo.Fault(err)
+	p.sent.Version++
+	return p.sent, s.repo.Fault(err)
 }
 
-func (s *Service) put(ctx context.Context, organizationID string, c *Connection, replace bool) error {
-	o, p, err := s.place(ctx, organizationID)
+// put is a Put under way.
+type put struct {
+	given   Connection // with the id and secret of a new one
+	replace bool
+	sent    Connection // what the last commit has, and its operation
+	op      store.Op
+	lost    bool // that commit's answer
+}
+
+func (s *Service) put(ctx context.Context, organizationID string, p *put) error {
+	o, project, err := s.place(ctx, organizationID)
 	if err != nil {
 		return err
 	}
-	c.OrganizationID, c.Tenant, c.ProjectID, c.Product = o.ID, o.Slug, p.ID, p.Slug
-	c.ClientID = s.Digest(o.Slug + ":" + p.Slug + ":" + c.IdentityProvider.EntityID)
+	c := p.given
+	c.OrganizationID, c.Tenant, c.ProjectID, c.Product = o.ID, o.Slug, project.ID, project.Slug
+	c.ClientID = s.Digest(o.Slug + ":" + project.Slug + ":" + c.IdentityProvider.EntityID)
 	c.UpdatedAt = s.now()
-	old, err := s.ByClientID(ctx, c.ClientID)
-	if err == nil && replace {
+	c.CreatedAt = c.UpdatedAt
+	op, guard := s.repo.Insert(c), []store.Op{s.Organizations.Check(o)}
+	switch old, err := s.ByClientID(ctx, c.ClientID); {
+	case err == nil && p.lost && (old.ID != p.sent.ID || old.Version != p.sent.Version): // it came late, or others came before
+		p.lost = false
+		return store.ErrConflict
+	case err == nil && p.replace:
 		c.ID, c.ClientSecret, c.CreatedAt, c.Version = old.ID, old.ClientSecret, old.CreatedAt, old.Version
-		if err := s.Records.Commit(ctx, s.repo.Update(*c)); err != nil {
-			return err
-		}
-		c.Version++
-		return nil
-	}
-	if err != nil && !fault.Is(err, fault.NotFound) {
+		op, guard = s.repo.Update(c), nil
+	case err != nil && !fault.Is(err, fault.NotFound):
 		return err
 	}
-	c.ID, c.ClientSecret, c.CreatedAt = s.IDs.UUID(), s.IDs.Hex(24), c.UpdatedAt
-	if err := s.Records.Commit(ctx, s.Organizations.Check(o), s.repo.Insert(*c)); err != nil {
-		if replace && store.Taken(err, connections, byClient) {
-			return store.ErrConflict // somebody else made it meanwhile: replace that one
-		}
-		return err
+	p.sent, p.op = c, op
+	err = s.Records.Commit(ctx, append(guard, op)...)
+	p.lost = errors.Is(err, store.ErrUncertain)
+	if p.replace && store.Taken(err, connections, byClient) {
+		return store.ErrConflict // somebody else made it meanwhile: replace that one
 	}
-	c.Version = 1
-	return nil
+	return err
 }
 
 func (s *Service) place(ctx context.Context, organizationID string) (organization.Organization, project.Project, error) {

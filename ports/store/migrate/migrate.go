@@ -135,7 +135,7 @@ func Run(ctx context.Context, o Options) error {
 	for {
 		done, err := r.step(ctx)
 		switch {
-		case errors.Is(err, store.ErrConflict): // another instance was here: look anew
+		case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrUncertain): // what is there says what was done
 			if err := pause(ctx, 10*time.Millisecond); err != nil {
 				return err
 			}
