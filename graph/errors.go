@@ -2,7 +2,9 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	graphqlerrors "github.com/graph-gophers/graphql-go/errors"
@@ -144,6 +146,25 @@ func causeOf(ctx context.Context, e *graphqlerrors.QueryError) error {
 		return fault.Wrap(e, fault.Invalid, "invalid_argument", "An argument or a variable does not fit its type.")
 	}
 	return e
+}
+
+// unavailable reports whether a part that is needed did not answer.
+func unavailable(ctx context.Context, list []*graphqlerrors.QueryError) bool {
+	return slices.ContainsFunc(list, func(e *graphqlerrors.QueryError) bool { return fault.Is(causeOf(ctx, e), fault.Unavailable) })
+}
+
+// nothing reports whether every field of an answer is null.
+func nothing(data []byte) bool {
+	var fields map[string]any
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return false
+	}
+	for _, value := range fields {
+		if value != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // overlapRule is the engine's name for having compared too many pairs of fields of one name (maxOverlaps).

@@ -212,7 +212,12 @@ func (h *Handler) execute(ctx context.Context, w http.ResponseWriter, r *http.Re
 		answer.Data = result.Data
 	}
 	answer.Errors = h.fieldErrors(ctx, requestID(w), result.Errors)
-	write(w, r, http.StatusOK, answer)
+	status := http.StatusOK
+	if nothing(result.Data) && unavailable(ctx, result.Errors) {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	write(w, r, status, answer)
 }
 
 // refuse answers a request that was not executed.

@@ -132,11 +132,14 @@ func TestStoreFailures(t *testing.T) {
 		t.Errorf("an ended request: %+v", a.Errors)
 	}
 	must(t, w.backend.Close())
-	for _, query := range []string{`{ projects { totalCount } }`, `mutation { createProject(input: {}) { errors { code } } }`} {
+	for _, query := range []string{`{ projects { totalCount } }`, `{ project(slug: "a") { id } }`, `mutation { createProject(input: {}) { errors { code } } }`} {
 		a := w.send(query, nil)
-		if a.Status != 200 || len(a.Errors) != 1 || a.Errors[0].Extensions.Code != "unavailable" || len(a.Errors[0].Path) == 0 {
+		if a.Status != 503 || a.Header.Get("Retry-After") == "" || len(a.Errors) != 1 || a.Errors[0].Extensions.Code != "unavailable" || len(a.Errors[0].Path) == 0 {
 			t.Errorf("%s: %+v", query, a)
 		}
+	}
+	if a := w.send(`{ project(slug: "a") { id } __typename }`, nil); a.Status != 200 || len(a.Errors) != 1 {
+		t.Errorf("an answer in part: %+v", a)
 	}
 }
 

@@ -117,7 +117,8 @@ type problem struct {
 const errorCookie = "polis_error"
 
 // Error sends the browser to the error page (Polis contract §0.5): the message travels in a cookie, so that no
-// address can be made up that shows a text of somebody else's choice.
+// address can be made up that shows a text of somebody else's choice. What passes is told in its place, with 503 and
+// Retry-After: a browser that loads it again sends the same request, which is still good.
 func (p *Pages) Error(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	status := Status(f.Kind)
@@ -129,10 +130,16 @@ func (p *Pages) Error(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	p.Logger.Log(r.Context(), level, "error page", "code", f.Code, "status", status, "error", err)
-	text, _ := json.Marshal(problem{f.Message, status, middleware.RequestID(r.Context()), hint(f)})
+	told := problem{f.Message, status, middleware.RequestID(r.Context()), hint(f)}
+	w.Header().Set("Cache-Control", "no-store")
+	if f.Kind == fault.Unavailable {
+		w.Header().Set("Retry-After", "1")
+		p.render(w, r, status, "error.html", told)
+		return
+	}
+	text, _ := json.Marshal(told)
 	http.SetCookie(w, &http.Cookie{Name: errorCookie, Value: strings.ReplaceAll(url.QueryEscape(string(text)), "+", "%20"),
 		Path: p.Base + "/error", HttpOnly: true, Secure: p.Secure, SameSite: http.SameSiteLaxMode, MaxAge: 300})
-	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", p.Base+"/error")
 	w.WriteHeader(http.StatusFound)
 }
@@ -273,5 +280,8 @@ func (p *Pages) WellKnown(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) Plain(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	p.Logger.WarnContext(r.Context(), "request refused", "code", f.Code, "error", err)
+	if f.Kind == fault.Unavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	http.Error(w, f.Message, Status(f.Kind))
 }
