@@ -15,7 +15,10 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/adapters/mongo"
+	"github.com/portico-sso/portico/adapters/mysql"
 	"github.com/portico-sso/portico/adapters/outbound"
+	"github.com/portico-sso/portico/adapters/postgres"
 	"github.com/portico-sso/portico/adapters/redis"
 	"github.com/portico-sso/portico/adapters/ripemd"
 	"github.com/portico-sso/portico/adapters/saml"
@@ -61,7 +64,7 @@ type options struct {
 }
 
 func newOptions(opts []Option) options {
-	o := options{drivers: []store.Driver{sqlite.Driver, redis.Driver, memory.Driver}, now: time.Now, openFor: time.Minute}
+	o := options{drivers: []store.Driver{sqlite.Driver, postgres.Driver, mysql.Driver, mongo.Driver, redis.Driver, memory.Driver}, now: time.Now, openFor: time.Minute}
 	for _, opt := range opts {
 		opt(&o)
 	}
