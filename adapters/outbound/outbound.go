@@ -1,7 +1,9 @@
-// Package outbound fetches documents from addresses that tenants choose, and from nowhere it must not reach.
+// Package outbound fetches documents from addresses that tenants choose and sends requests there, and to nowhere it must
+// not reach.
 package outbound
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,23 +36,30 @@ const (
 	maxRedirects   = 3
 )
 
-// Client is an outbound.Fetcher. The address is judged when a connection is made, after the name was resolved, so
+// Client is an outbound.Fetcher and an outbound.Sender. The address is judged when a connection is made, after the name was resolved, so
 // that a name cannot point somewhere else a moment later; each redirect is judged again. Plain http is for allowed
 // networks alone: on the way to a public server anyone could exchange the document.
-type Client struct{ http *http.Client }
+type Client struct {
+	fetch *http.Client
+	send  *http.Client // follows no redirects
+}
 
-var _ outbound.Fetcher = (*Client)(nil)
+var (
+	_ outbound.Fetcher = (*Client)(nil)
+	_ outbound.Sender  = (*Client)(nil)
+)
 
 // New makes a client.
 func New(o Options) *Client {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
-	return &Client{http: &http.Client{
-		Timeout:       o.Timeout,
-		Transport:     byScheme{https: transport(o, guard(o.AllowPrivate)), http: transport(o, allowedOnly(o.AllowPrivate))},
-		CheckRedirect: checkRedirect,
-	}}
+	t := byScheme{https: transport(o, guard(o.AllowPrivate)), http: transport(o, allowedOnly(o.AllowPrivate))}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		fetch: &http.Client{Timeout: o.Timeout, Transport: t, CheckRedirect: checkRedirect},
+		send:  &http.Client{Timeout: o.Timeout, Transport: t, CheckRedirect: stay},
+	}
 }
 
 type byScheme struct{ https, http http.RoundTripper }
@@ -118,30 +127,49 @@ func checkURL(u *url.URL) error {
 
 // Fetch implements outbound.Fetcher.
 func (c *Client) Fetch(ctx context.Context, address string, maxBytes int64) (outbound.Document, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return outbound.Document{}, fmt.Errorf("%w: %w", outbound.ErrForbidden, err)
+	a, err := do(ctx, c.fetch, outbound.Request{Method: http.MethodGet, URL: address, MaxBytes: maxBytes})
+	if a.Status != 0 && (a.Status < 200 || a.Status > 299) { // whatever its body
+		return outbound.Document{}, &outbound.StatusError{Code: a.Status}
 	}
-	if err := checkURL(r.URL); err != nil {
+	if err != nil {
 		return outbound.Document{}, err
 	}
-	r.Header.Set("User-Agent", "Portico")
-	response, err := c.http.Do(r)
+	return outbound.Document{Body: a.Body, ContentType: a.ContentType}, nil
+}
+
+// Send implements outbound.Sender.
+func (c *Client) Send(ctx context.Context, r outbound.Request) (outbound.Answer, error) {
+	return do(ctx, c.send, r)
+}
+
+// do answers with the status alone where the body cannot be read.
+func do(ctx context.Context, client *http.Client, q outbound.Request) (outbound.Answer, error) {
+	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL, bytes.NewReader(q.Body))
 	if err != nil {
-		return outbound.Document{}, classify(err)
+		return outbound.Answer{}, fmt.Errorf("%w: %w", outbound.ErrForbidden, err)
+	}
+	if err := checkURL(r.URL); err != nil {
+		return outbound.Answer{}, err
+	}
+	r.Header.Set("User-Agent", "Portico")
+	for name, value := range q.Header {
+		r.Header.Set(name, value)
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return outbound.Answer{}, classify(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return outbound.Document{}, &outbound.StatusError{Code: response.StatusCode}
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBytes+1))
+	a := outbound.Answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type")}
+	body, err := io.ReadAll(io.LimitReader(response.Body, q.MaxBytes+1))
 	if err != nil {
-		return outbound.Document{}, classify(err)
+		return a, classify(err)
 	}
-	if int64(len(body)) > maxBytes {
-		return outbound.Document{}, outbound.ErrTooLarge
+	if int64(len(body)) > q.MaxBytes {
+		return a, outbound.ErrTooLarge
 	}
-	return outbound.Document{Body: body, ContentType: response.Header.Get("Content-Type")}, nil
+	a.Body = body
+	return a, nil
 }
 
 func classify(err error) error {

@@ -275,6 +275,59 @@ func TestFetchTellsTheStatus(t *testing.T) {
 	}
 }
 
+func TestFetchTellsTheStatusOfALongRefusal(t *testing.T) {
+	gone := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusGone)
+		_, _ = io.WriteString(w, "much too long")
+	})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
+	var status *port.StatusError
+	if _, err := c.Fetch(t.Context(), gone, 5); !errors.As(err, &status) || status.Code != http.StatusGone {
+		t.Errorf("got %v, want StatusError 410", err)
+	}
+}
+
+func TestSend(t *testing.T) {
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, r.Method+" "+r.Header.Get("Authorization")+" "+r.Header.Get("User-Agent")+" "+string(body))
+	})
+	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
+	a, err := c.Send(t.Context(), port.Request{Method: http.MethodPost, URL: address, Header: map[string]string{"Authorization": "me"},
+		Body: []byte("form"), MaxBytes: 20})
+	if err != nil || a.Status != http.StatusTeapot || a.ContentType != "application/json" || string(a.Body) != "POST me Portico form" {
+		t.Errorf("got %+v %q, %v", a, a.Body, err)
+	}
+	if a, err := c.Send(t.Context(), port.Request{Method: http.MethodGet, URL: address, MaxBytes: 4}); !errors.Is(err, port.ErrTooLarge) || a.Body != nil {
+		t.Errorf("got %+v, %v, want ErrTooLarge", a, err)
+	}
+	if _, err := outbound.New(outbound.Options{}).Send(t.Context(), port.Request{Method: http.MethodPost, URL: address, MaxBytes: 20}); !errors.Is(err, port.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+	if _, err := c.Send(t.Context(), port.Request{Method: http.MethodGet, URL: "file:///etc/passwd", MaxBytes: 20}); !errors.Is(err, port.ErrForbidden) {
+		t.Errorf("got %v, want ErrForbidden", err)
+	}
+}
+
+// What a request carries, a secret or a token, is for the server that was named.
+func TestSendFollowsNoRedirect(t *testing.T) {
+	var reached atomic.Bool
+	other := serve(t, func(http.ResponseWriter, *http.Request) { reached.Store(true) })
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, status) })
+		c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
+		a, err := c.Send(t.Context(), port.Request{Method: http.MethodPost, URL: address, Body: []byte("secret"), MaxBytes: 1000})
+		if err != nil || a.Status != status {
+			t.Errorf("%d: got %+v, %v", status, a, err)
+		}
+	}
+	if reached.Load() {
+		t.Error("the redirect was followed")
+	}
+}
+
 func TestFetchRefusesOtherURLs(t *testing.T) {
 	c := outbound.New(outbound.Options{AllowPrivate: loopback, Timeout: 20 * time.Second})
 	for _, address := range []string{"", "file:///etc/passwd", "gopher://127.0.0.1/", "http://user:pass@127.0.0.1/", "http://", "https:///path", "::", "//127.0.0.1/", "http://127.0.0.1:port/"} {
