@@ -25,6 +25,7 @@ import (
 	"github.com/portico-sso/portico/app"
 	"github.com/portico-sso/portico/ports/federation/federationtest"
 	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/ports/store/migrate"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
@@ -44,8 +45,11 @@ type counted struct {
 	*calls
 }
 
+// Get does not count the look that the fence of migrations takes at the first commit of every five seconds.
 func (c counted) Get(ctx context.Context, now time.Time, collection string, ids []string) ([]store.Doc, error) {
-	c.reads.Add(1)
+	if collection != migrate.Collection().Name {
+		c.reads.Add(1)
+	}
 	return c.Backend.Get(ctx, now, collection, ids)
 }
 
