@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/storefault"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/storetest"
 )
@@ -94,20 +95,93 @@ func urls(t testing.TB, cluster []*engines.Server) []string {
 }
 
 // TestGalera runs the whole suite on a cluster of three, each call on the next node: what one acknowledged all know, and
-// of two commits that meet, on whatever nodes, one wins.
+// of two commits that meet, on whatever nodes, one wins. Then instances on different nodes migrate at once, and use one
+// document once.
 func TestGalera(t *testing.T) {
 	cluster := engines.StartGalera(t, 3, engines.Options{Fast: true})
-	storetest.Run(t, func(t *testing.T) storetest.Open {
-		all := urls(t, cluster)
-		return func(ctx context.Context, s store.Schema) (store.Backend, error) { return openSpread(ctx, t, all, s) }
+	t.Run("conformance", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) storetest.Open {
+			all := urls(t, cluster)
+			return func(ctx context.Context, s store.Schema) (store.Backend, error) { return openSpread(ctx, t, all, s) }
+		})
+	})
+	t.Run("migrate", func(t *testing.T) {
+		for range 3 {
+			all := urls(t, cluster)
+			migrateTogether(t, append(all, all...))
+		}
+	})
+	t.Run("two_instances", func(t *testing.T) {
+		g := &galera{T: t, nodes: cluster}
+		a, e := g.faults(true)
+		a.TwoInstances(t, e)
 	})
 }
 
-// TestGaleraMigrate has instances on different nodes migrate at once.
-func TestGaleraMigrate(t *testing.T) {
-	cluster := engines.StartGalera(t, 3, engines.Options{Fast: true})
-	for range 3 {
-		all := urls(t, cluster)
-		migrateTogether(t, append(all, all...))
+// galera is a cluster as storefault takes it: Kill and Stop end one node after the other.
+type galera struct {
+	*testing.T
+	nodes []*engines.Server
+	next  int
+}
+
+func (g *galera) Fresh(t testing.TB) string { return g.nodes[0].Fresh(t) }
+
+// Kill kills a node and returns when the others take commits again.
+func (g *galera) Kill() error {
+	if err := g.nodes[g.next].Kill(); err != nil {
+		return err
 	}
+	began := time.Now()
+	defer func() {
+		g.Logf("without node %d the others take commits after %s", g.next+1, time.Since(began).Round(time.Millisecond))
+	}()
+	return g.takesCommits((g.next + 1) % len(g.nodes))
+}
+
+func (g *galera) takesCommits(node int) error {
+	db := connect(g, g.nodes[node].URL)
+	for {
+		_, err := db.ExecContext(g.Context(), "CREATE TABLE IF NOT EXISTS probe (n INT PRIMARY KEY)")
+		if err == nil {
+			_, err = db.ExecContext(g.Context(), "REPLACE INTO probe VALUES (1)")
+		}
+		if err == nil || g.Context().Err() != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (g *galera) Stop() error { return g.nodes[g.next].Stop() }
+
+// Restart has the node join again.
+func (g *galera) Restart() error {
+	defer func() { g.next = (g.next + 1) % len(g.nodes) }()
+	return g.nodes[g.next].Restart()
+}
+
+// faults are the fault suite's on the cluster. Each backend is spread over the nodes, or on the next one alone.
+func (g *galera) faults(alone bool) (storefault.Adapter, storefault.Engine) {
+	opened := 0
+	a := storefault.Adapter{Driver: store.Driver{Open: func(ctx context.Context, u *url.URL, s store.Schema, _ store.DriverOptions) (store.Backend, error) {
+		var all []string
+		for _, node := range g.nodes {
+			at := *u
+			at.Host = node.Addr
+			all = append(all, at.String())
+		}
+		if opened++; alone {
+			all = all[opened%len(all) : opened%len(all)+1]
+		}
+		return openSpread(ctx, g, all, s)
+	}}}
+	return a, storefault.Engine{Name: "galera", Fresh: g.Fresh, Start: func(testing.TB) storefault.Server { return g }}
+}
+
+// TestGaleraLosesNode kills one node after the other under load: nothing that was acknowledged is lost, and the others go on.
+func TestGaleraLosesNode(t *testing.T) {
+	g := &galera{T: t, nodes: engines.StartGalera(t, 3, engines.Options{})}
+	a, e := g.faults(false)
+	a.Kill(t, e)
 }

@@ -3,9 +3,11 @@ package mysql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/portico-sso/portico/adapters/mysql"
@@ -88,4 +90,43 @@ func connect(t testing.TB, text string) *sql.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// TestLeastPrivileges works with what docs/mysql.md says that an account needs, and nothing more.
+func TestLeastPrivileges(t *testing.T) {
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			fresh := engines.Fresh(t, e)
+			u, err := url.Parse(fresh)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimPrefix(u.Path, "/")
+			db := connect(t, fresh)
+			for _, statement := range []string{
+				"CREATE USER " + name + " IDENTIFIED BY 'a password'",
+				"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON " + name + ".* TO " + name,
+			} {
+				if _, err := db.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Cleanup(func() { _, _ = db.ExecContext(context.Background(), "DROP USER "+name) })
+			u.User = url.UserPassword(name, "a password")
+			for n := range 2 { // the second generation alters the first one's tables
+				s := openStore(t, u.String(), generation(n+1))
+				d := store.Doc{ID: fmt.Sprint(n), Version: 1, Keys: map[string]string{"tenant": "t", "f0": fmt.Sprint(n)}}
+				if err := s.Commit(t.Context(), store.Insert("c0", d), store.Insert("c1", d)); err != nil {
+					t.Error(err)
+				}
+				if err := s.Commit(t.Context(), store.Update("c0", d), store.Delete("c1", d)); err != nil {
+					t.Error(err)
+				}
+			}
+			u.User = url.UserPassword(name, "another password")
+			if _, err := open(t.Context(), t, u.String(), things); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "1045") || strings.Contains(err.Error(), "another password") {
+				t.Errorf("a wrong password: %v", err)
+			}
+		})
+	}
 }
