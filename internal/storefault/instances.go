@@ -10,8 +10,8 @@ import (
 
 const workers = 200
 
-// twoInstances has 200 workers over two backends on one database use one document once, and take one name.
-func (a Adapter) twoInstances(t *testing.T, e Engine) {
+// TwoInstances has 200 workers over two backends on one database use one document once, and take one name.
+func (a Adapter) TwoInstances(t *testing.T, e Engine) {
 	u := e.Fresh(t)
 	both := []*store.Store{a.open(t, u), a.open(t, u)}
 	ctx := t.Context()

@@ -15,8 +15,8 @@
 //
 // The cases are: two_instances (200 workers over one document that may be used once), cut_commit (a commit whose request or
 // answer is lost), network (a proxy that delays, cuts, half-closes and swallows at random), restart (the server stopped and
-// started under load) and kill (the server killed under 2,000 commits). A server that is slow to start again makes them
-// slow; nothing in them depends on time.
+// started under load) and kill (the server killed under 2,000 commits). Each can be run alone, and Load with another
+// disturbance, such as a failover. A server that is slow to start again makes them slow; nothing in them depends on time.
 package storefault
 
 import (
@@ -36,8 +36,7 @@ import (
 type Adapter struct {
 	Driver  store.Driver
 	Engines []Engine
-	// Commit is a text, of any case, that the chunk has on the wire that commits several operations, one of them an
-	// insert, and no chunk before it.
+	// Commit is a text, of any case, that the chunk has on the wire that commits several operations, and no chunk before it.
 	Commit string
 	// Hasty is a parameter of the URL, name=value, with which no call waits for longer than a second or so for an answer.
 	Hasty string
@@ -74,11 +73,11 @@ func Run(t *testing.T, a Adapter) {
 	t.Helper()
 	for _, e := range a.Engines {
 		t.Run(e.Name, func(t *testing.T) {
-			t.Run("two_instances", func(t *testing.T) { a.twoInstances(t, e) })
-			t.Run("cut_commit", func(t *testing.T) { a.cutCommit(t, e) })
-			t.Run("network", func(t *testing.T) { a.network(t, e) })
-			t.Run("restart", func(t *testing.T) { a.restart(t, e) })
-			t.Run("kill", func(t *testing.T) { a.kill(t, e) })
+			t.Run("two_instances", func(t *testing.T) { a.TwoInstances(t, e) })
+			t.Run("cut_commit", func(t *testing.T) { a.CutCommit(t, e) })
+			t.Run("network", func(t *testing.T) { a.Network(t, e) })
+			t.Run("restart", func(t *testing.T) { a.Restart(t, e) })
+			t.Run("kill", func(t *testing.T) { a.Kill(t, e) })
 		})
 	}
 }
