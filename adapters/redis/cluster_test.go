@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,13 @@ func freeAddr(t testing.TB) string {
 func TestCluster(t *testing.T) {
 	for _, e := range both {
 		t.Run(string(e), func(t *testing.T) {
-			nodes, _ := startCluster(t, e)
+			nodes, clients := startCluster(t, e)
+			for _, c := range clients {
+				allow(t, c, append(slices.Clone(rights), "+cluster|slots")...)
+			}
+			u := parse(t, nodes[0].URL)
+			u.User = userOf("sso", "p@ss:w/rd")
+			must(t, open(t, u.String(), things).Commit(t.Context(), store.Insert("things", thing("1"))))
 			n := 0
 			storetest.Run(t, func(t *testing.T) storetest.Open {
 				n++

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -100,15 +102,41 @@ func TestParseURLRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u.User = cmpUser(u.User)
+		u.User = planted(u.User)
 		if s, err := parseURL(u); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%s: %+v, %v, want an error with %q", text, s, err, want)
 		}
 	}
 }
 
-// cmpUser plants a password that no error may repeat.
-func cmpUser(u *url.Userinfo) *url.Userinfo {
+// TestParametersAreDocumented holds that the page for operators has each parameter, and no other.
+func TestParametersAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for _, name := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cell, -1) {
+			if strings.HasPrefix(line, "| `") {
+				documented[name[1]] = true
+			}
+		}
+	}
+	for name := range parameters {
+		if !documented[name] {
+			t.Errorf("the parameter %s is not in docs/redis.md", name)
+		}
+		delete(documented, name)
+	}
+	if len(documented) > 0 {
+		t.Errorf("docs/redis.md has parameters that there are not: %v", documented)
+	}
+}
+
+// planted plants a password that no error may repeat.
+func planted(u *url.Userinfo) *url.Userinfo {
 	if u != nil {
 		return u
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,9 @@ func allow(t testing.TB, c *goredis.Client, rules ...string) {
 
 // TestUser opens as a user with no right but those that are documented, and then without any one of them.
 func TestUser(t *testing.T) {
+	if page, err := os.ReadFile("../../docs/redis.md"); err != nil || !strings.Contains(string(page), " "+strings.Join(rights, " ")+"\n") {
+		t.Errorf("docs/redis.md lists other rights: %v", err)
+	}
 	s := start(t, engines.Redis)
 	c, ctx := client(t, s.URL), t.Context()
 	u := parse(t, s.URL)
@@ -277,7 +281,7 @@ func failToSave(ctx context.Context, c *goredis.Client) error {
 
 // TestBusy has another's script hold the server.
 func TestBusy(t *testing.T) {
-	s := start(t, engines.Redis, "--busy-reply-threshold", "10")
+	s := start(t, engines.Redis, "--lua-time-limit", "10")
 	c, ctx := client(t, s.URL), t.Context()
 	st := open(t, s.URL, things)
 	held := make(chan error, 1)
