@@ -161,7 +161,7 @@ func TestVersions(t *testing.T) {
 	}{
 		{map[string]string{"redis_version": "6.0.16", "role": "master", "maxmemory_policy": "noeviction"}, "6.2"},
 		{map[string]string{"redis_version": "7.2.4", "role": "slave", "maxmemory_policy": "noeviction"}, "replica"},
-		{map[string]string{"redis_version": "7.2.4", "role": "sentinel"}, "sentinel"},
+		{map[string]string{"redis_version": "7.2.4", "redis_mode": "sentinel"}, "Sentinel"},
 		{map[string]string{"redis_version": "7.2.4", "role": "master", "maxmemory_policy": "allkeys-lfu"}, "noeviction"},
 		{map[string]string{"redis_version": "7.2.4", "role": "master", "maxmemory_policy": "noeviction"}, ""},
 		{map[string]string{"redis_version": "7.2.4", "role": "master"}, ""}, // a service that does not tell

@@ -139,7 +139,9 @@ func refusal(err error) error {
 	case "NOPERM":
 		return fmt.Errorf("redis: the user lacks a right: give it what docs/redis.md lists: %w", answer)
 	case "ERR":
-		return fmt.Errorf("redis: the server refuses: %w", answer)
+		if !strings.Contains(answer.Error(), "max number of clients") { // which passes
+			return fmt.Errorf("redis: the server refuses: %w", answer)
+		}
 	}
 	return err
 }
@@ -149,9 +151,12 @@ func admit(ctx context.Context, c *goredis.Client, info map[string]string, logge
 	if _, valkey := info["valkey_version"]; !valkey && !atLeast(info["redis_version"], 6, 2) {
 		return fmt.Errorf("redis: the server is of version %q: use Redis 6.2 or later, or Valkey", info["redis_version"])
 	}
-	if role := info["role"]; role != "master" {
-		return fmt.Errorf("redis: the server is a %s, which takes no writes and may answer what is old: write the primary's address, "+
-			"or one that follows the primary", replicaWord(role))
+	if info["role"] == "slave" {
+		return errors.New("redis: the server is a replica, which takes no writes and may answer what is old: write the primary's address, " +
+			"or one that follows the primary")
+	}
+	if info["redis_mode"] == "sentinel" {
+		return errors.New("redis: the server is a Sentinel, which holds no data: write the primary's address, or one that follows the primary")
 	}
 	switch policy := info["maxmemory_policy"]; policy {
 	case "noeviction":
@@ -177,13 +182,6 @@ func warnOfLoss(ctx context.Context, c *goredis.Client, info map[string]string, 
 	case values["appendfsync"] != "always":
 		logger.WarnContext(ctx, "redis: a crash loses what was written last; set appendfsync always", "appendfsync", values["appendfsync"])
 	}
-}
-
-func replicaWord(role string) string {
-	if role == "slave" {
-		return "replica"
-	}
-	return strconv.Quote(role)
 }
 
 // atLeast compares the first two numbers of a version.
