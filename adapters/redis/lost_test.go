@@ -89,7 +89,7 @@ func TestLostCommit(t *testing.T) {
 	}
 }
 
-func waitClosed(t *testing.T, p *engines.Proxy) {
+func waitClosed(t testing.TB, p *engines.Proxy) {
 	t.Helper()
 	for p.Connections() > 0 {
 		if t.Context().Err() != nil {
@@ -289,7 +289,8 @@ func failover(t testing.TB) {
 	ca, cb, ctx := client(t, a.URL), client(t, b.URL), t.Context()
 	host, port, _ := strings.Cut(a.Addr, ":")
 	must(t, cb.ReplicaOf(ctx, host, port).Err())
-	st := open(t, a.URL, things)
+	p := engines.NewProxy(t, a.Addr)
+	st := open(t, p.URL(a.URL), things)
 	for i := range 10 {
 		must(t, st.Commit(ctx, store.Insert("things", thing(fmt.Sprint(i)))))
 	}
@@ -308,7 +309,7 @@ func failover(t testing.TB) {
 			t.Fatalf("the former primary: commit: %v", err)
 		}
 	}
-	// Back again.
+	waitClosed(t, p) // so that the next call looks the address up anew
 	must(t, ca.ReplicaOf(ctx, "no", "one").Err())
 	if _, err := st.Get(ctx, "things", "2"); err != nil {
 		t.Errorf("when it is the primary again: %v", err)
