@@ -25,6 +25,8 @@ type request struct {
 	holds  *session
 	under  *transaction
 	before uint64 // the server's clock when it began
+
+	unsatisfied bool // it waits for more members than there are
 }
 
 // handler runs a command and answers its reply's fields. It runs under the server's lock.
@@ -125,6 +127,9 @@ func (s *Server) answer(body bson.Raw, conn int32) (bson.Raw, error) {
 		reply = s.refusal(r, refused, f.Labels)
 	} else {
 		reply = append(reply, bson.E{Key: "ok", Value: 1.0})
+		if r.unsatisfied {
+			f.WriteConcern = unsatisfiable
+		}
 		if f.WriteConcern != 0 {
 			reply = s.unconfirmed(r, reply, f)
 		}
@@ -291,6 +296,10 @@ func (r *request) parseReadConcern(s *Server, h handler) *Error {
 				return fail(typeMismatch, "atClusterTime is no timestamp")
 			}
 			r.at = &bson.Timestamp{T: t, I: i}
+		case "afterClusterTime":
+			if t, i, ok := e.Value().TimestampOK(); !ok || commitOf(bson.Timestamp{T: t, I: i}) > s.clock {
+				return unknown("an instant that is to come")
+			}
 		default:
 			return unknown("readConcern.%s", e.Key())
 		}
@@ -332,6 +341,8 @@ func (r *request) parseWriteConcern(h handler) *Error {
 		n, number := e.Value().AsInt64OK()
 		switch {
 		case e.Key() == "w" && (w == "majority" || number && n == 1):
+		case e.Key() == "w" && number && n > 1:
+			r.unsatisfied = true
 		case e.Key() == "j" && e.Value().Type == bson.TypeBoolean:
 		case e.Key() == "wtimeout" && number:
 		default:

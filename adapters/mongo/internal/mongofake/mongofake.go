@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -191,11 +192,11 @@ func rewritten(body bson.Raw, rewrite func(bson.D) bson.D) bson.Raw {
 	return raw
 }
 
-// Fault is something that goes wrong at the next commands of a name.
+// Fault is something that goes wrong at the next commands of these names.
 type Fault struct {
-	Command string
-	Times   int // how often; 0 is once
-	Skip    int // let so many pass first
+	Commands []string
+	Times    int // how often; 0 is once
+	Skip     int // let so many pass first
 
 	Before, After bool          // cut the connection before or after the command has run
 	Code          int32         // refuse it with this error, before it runs
@@ -216,7 +217,7 @@ func (s *Server) Fail(f Fault) {
 func (s *Server) fault(command string) Fault {
 	for _, f := range s.faults {
 		switch {
-		case f.Command != command || f.Times == 0:
+		case f.Times == 0 || !slices.Contains(f.Commands, command):
 		case f.Skip > 0:
 			f.Skip--
 		default:
@@ -279,35 +280,39 @@ func unknown(format string, args ...any) *Error {
 
 // Codes of errors, as MongoDB's error_codes.yml has them.
 const (
-	badValue             = 2
-	failedToParse        = 9
-	unauthorized         = 13
-	typeMismatch         = 14
-	illegalOperation     = 20
-	namespaceNotFound    = 26
-	cursorNotFound       = 43
-	namespaceExists      = 48
-	maxTimeMSExpired     = 50
-	commandNotFound      = 59
-	immutableField       = 66
-	cannotCreateIndex    = 67
-	invalidOptions       = 72
-	indexOptionsConflict = 85
-	indexKeyConflict     = 86
-	writeConflict        = 112
-	inProgress           = 117
-	badIndexOption       = 197
-	historyIncomplete    = 217
-	transactionTooOld    = 225
-	notImplemented       = 238
-	snapshotUnavailable  = 246
-	noSuchTransaction    = 251
-	transactionCommitted = 256
-	notInTransaction     = 263
-	notWritablePrimary   = 10107
-	tooLarge             = 10334
-	duplicateKey         = 11000
-	notPrimaryNoRead     = 13435
+	badValue              = 2
+	failedToParse         = 9
+	unauthorized          = 13
+	typeMismatch          = 14
+	illegalOperation      = 20
+	namespaceNotFound     = 26
+	cursorNotFound        = 43
+	namespaceExists       = 48
+	maxTimeMSExpired      = 50
+	commandNotFound       = 59
+	immutableField        = 66
+	cannotCreateIndex     = 67
+	invalidOptions        = 72
+	indexOptionsConflict  = 85
+	indexKeyConflict      = 86
+	unsatisfiable         = 100
+	writeConflict         = 112
+	inProgress            = 117
+	badIndexOption        = 197
+	historyIncomplete     = 217
+	transactionTooOld     = 225
+	notImplemented        = 238
+	snapshotUnavailable   = 246
+	noSuchTransaction     = 251
+	transactionCommitted  = 256
+	notInTransaction      = 263
+	notWritablePrimary    = 10107
+	tooLarge              = 10334
+	duplicateKey          = 11000
+	interruptedAtShutdown = 11600
+	interrupted           = 11601
+	interruptedByState    = 11602
+	notPrimaryNoRead      = 13435
 )
 
 var codeNames = map[int32]string{
@@ -321,5 +326,7 @@ var codeNames = map[int32]string{
 	snapshotUnavailable: "SnapshotUnavailable", noSuchTransaction: "NoSuchTransaction", transactionCommitted: "TransactionCommitted",
 	notInTransaction: "OperationNotSupportedInTransaction", notWritablePrimary: "NotWritablePrimary", tooLarge: "BSONObjectTooLarge",
 	duplicateKey: "DuplicateKey", notPrimaryNoRead: "NotPrimaryNoSecondaryOk",
-	11600: "InterruptedAtShutdown", 11602: "InterruptedDueToReplStateChange", 189: "PrimarySteppedDown", 91: "ShutdownInProgress", 64: "WriteConcernTimeout",
+	unsatisfiable: "UnsatisfiableWriteConcern", interrupted: "Interrupted", interruptedByState: "InterruptedDueToReplStateChange",
+	interruptedAtShutdown: "InterruptedAtShutdown", 24: "LockTimeout", 64: "WriteConcernTimeout", 79: "UnknownReplWriteConcern",
+	91: "ShutdownInProgress", 189: "PrimarySteppedDown", 262: "ExceededTimeLimit",
 }

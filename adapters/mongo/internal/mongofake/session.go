@@ -139,9 +139,9 @@ func (s *Server) wait(r *request) *Error {
 	s.changed.Wait()
 	switch {
 	case s.listener != listener:
-		return fail(11600, "interrupted at shutdown")
+		return fail(interruptedAtShutdown, "interrupted at shutdown")
 	case !s.primary && r.needsPrimary():
-		return fail(11602, "operation was interrupted")
+		return fail(interruptedByState, "operation was interrupted")
 	}
 	return r.late()
 }
@@ -172,7 +172,7 @@ func (s *Server) endSessions(r *request) (bson.D, *Error) {
 // labels are those of an error, as the driver specifications and the server's own rules have them.
 func (s *Server) labels(r *request, code int32, concern bool, wrote bool) []string {
 	ends := r.name == "commitTransaction" || r.name == "abortTransaction"
-	transient := slices.Contains([]int32{writeConflict, 24, 239, snapshotUnavailable}, code)
+	transient := slices.Contains([]int32{writeConflict, 24, 239, snapshotUnavailable, 267}, code)
 	if ends {
 		transient = transient || code == noSuchTransaction && !concern
 	} else {
@@ -192,4 +192,4 @@ func (s *Server) labels(r *request, code int32, concern bool, wrote bool) []stri
 }
 
 // retriable are the codes of the category RetriableError.
-var retriable = []int32{6, 7, 89, 91, 134, 189, 262, 9001, notWritablePrimary, 11600, 11602, notPrimaryNoRead, 13436}
+var retriable = []int32{6, 7, 89, 91, 134, 189, 262, 9001, notWritablePrimary, interruptedAtShutdown, interruptedByState, notPrimaryNoRead, 13436}

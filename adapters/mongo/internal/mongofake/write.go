@@ -39,7 +39,7 @@ func (s *Server) each(r *request, field string, run func(i int, statement bson.R
 		if failed == nil {
 			continue
 		}
-		if r.under != nil && (failed.Code == writeConflict || failed.Code == snapshotUnavailable) || failed.Code == maxTimeMSExpired || failed.Code > 11599 && failed.Code < 11610 {
+		if r.under != nil && (failed.Code == writeConflict || failed.Code == snapshotUnavailable) || failed.Code == maxTimeMSExpired || failed.Code >= interruptedAtShutdown && failed.Code <= interruptedByState {
 			return nil, failed
 		}
 		b.errors = append(b.errors, append(bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: failed.Code}, {Key: "errmsg", Value: failed.Message}}, failed.more...))
