@@ -7,6 +7,9 @@ import (
 	"github.com/portico-sso/portico/ports/store"
 )
 
+// CommitSHA is in each commit on the wire, and in nothing else.
+var CommitSHA = standard.commit.sha
+
 // Faulty is the driver with a mistake in its scripts: old, which is there once, is new.
 func Faulty(old, new string) (store.Driver, error) {
 	s, found := *standard, 0

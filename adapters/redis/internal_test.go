@@ -3,12 +3,15 @@ package redis
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -197,6 +200,17 @@ func TestOutcomes(t *testing.T) {
 		err := b.failed(t.Context(), refusedBy(text), true, store.ErrUncertain)
 		if errors.Is(err, store.ErrUncertain) || errors.Is(err, store.ErrUnavailable) != (want != nil) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for what, c := range map[string]struct{ err, want error }{
+		"the answer was lost":          {io.EOF, store.ErrUncertain},
+		"the connection was reset":     {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, store.ErrUncertain},
+		"the answer did not come":      {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, store.ErrUncertain},
+		"the end could not be sent":    {&net.OpError{Op: "write", Err: syscall.EPIPE}, store.ErrUnavailable},
+		"the end was not sent in time": {&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, store.ErrUnavailable},
+	} {
+		if err := b.failed(t.Context(), c.err, true, store.ErrUncertain); !errors.Is(err, c.want) || errors.Is(err, store.ErrUncertain) != errors.Is(c.want, store.ErrUncertain) {
+			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
 	}
 	// What was not sent, whatever the reason.

@@ -7,86 +7,64 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/portico-sso/portico/adapters/redis"
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/storefault"
 	"github.com/portico-sso/portico/ports/store"
 )
 
-// commitText is in each commit that goes over the wire, and in nothing else.
-const commitText = "insert"
+// TestFaults kills, cuts and restarts on servers that keep what they acknowledge.
+func TestFaults(t *testing.T) {
+	storefault.Run(t, storefault.Adapter{
+		Driver:  redis.Driver,
+		Engines: []storefault.Engine{storefault.On(engines.Redis), storefault.On(engines.Valkey)},
+		Commit:  redis.CommitSHA,
+		Hasty:   "read_timeout=1s",
+	})
+}
 
-// TestLostCommit loses the connection at each moment of a commit: what may be applied is uncertain, what surely is not is an
-// outage, and each is made whole or not at all, once.
-func TestLostCommit(t *testing.T) {
-	for _, e := range both {
-		t.Run(string(e), func(t *testing.T) {
-			server := start(t, e)
-			for _, c := range []struct {
-				name string
-				fate engines.Fate
-				made bool
-			}{
-				{"before it arrives", engines.Cut, false},
-				{"before the answer", engines.CutAnswer, true},
-				{"and nothing is heard", engines.Swallow, false},
-				{"half-closed behind it", engines.HalfClose, true},
-			} {
-				t.Run(c.name, func(t *testing.T) {
-					p := engines.NewProxy(t, server.Addr)
-					st, ctx := open(t, with(t, p.URL(server.Fresh(t)), "read_timeout", "300ms"), things), t.Context()
-					came := p.OnNext(commitText, c.fate)
-					err := st.Commit(ctx, store.Insert("things", thing("1")), store.Insert("codes", store.Doc{ID: "1"}))
-					<-came
-					// A server that reads the end of the stream behind a commit may run it and answer, or not.
-					if halfClosed := c.fate == engines.HalfClose; !errors.Is(err, store.ErrUncertain) && (err != nil || !halfClosed) {
-						t.Errorf("commit: %v, want ErrUncertain", err)
-					}
-					n, err := st.Count(ctx, "things", store.Range{})
-					m, err2 := st.Count(ctx, "codes", store.Range{})
-					if err != nil || err2 != nil || n != m {
-						t.Fatalf("afterwards: %d and %d documents, %v, %v", n, m, err, err2)
-					}
-					if c.fate != engines.HalfClose && (n == 1) != c.made {
-						t.Errorf("%d documents, made %t", n, c.made)
-					}
-					must(t, st.Commit(ctx, store.Insert("things", thing("2"))))
-				})
-			}
-			t.Run("before it is sent", func(t *testing.T) {
-				p := engines.NewProxy(t, server.Addr)
-				st, ctx := open(t, p.URL(server.Fresh(t)), things), t.Context()
-				p.Refuse(true)
-				p.Cut()
-				waitClosed(t, p)
-				if err := st.Commit(ctx, store.Insert("things", thing("1"))); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain) {
-					t.Errorf("commit: %v, want ErrUnavailable", err)
-				}
-				if _, err := st.Get(ctx, "things", "1"); !errors.Is(err, store.ErrUnavailable) {
-					t.Errorf("get: %v, want ErrUnavailable", err)
-				}
-				p.Refuse(false)
-				must(t, st.Commit(ctx, store.Insert("things", thing("1"))))
-			})
-			t.Run("in the midst of sending", func(t *testing.T) {
-				p := engines.NewProxy(t, server.Addr)
-				st, ctx := open(t, with(t, p.URL(server.Fresh(t)), "write_timeout", "500ms", "read_timeout", "500ms"), things), t.Context()
-				came := p.OnNext(commitText, engines.Swallow)
-				d := thing("1")
-				d.Body = bytes.Repeat([]byte("x"), store.MaxCommitBytes-100)
-				err := st.Commit(ctx, store.Insert("things", d))
-				<-came
-				if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUncertain) { // as much as the system buffers
-					t.Errorf("commit: %v", err)
-				}
-				count(t, st, "things", 0)
-			})
-		})
+// TestUnsent commits where no connection can be had: that nothing is applied is certain.
+func TestUnsent(t *testing.T) {
+	server := start(t, engines.Redis)
+	p := engines.NewProxy(t, server.Addr)
+	st, ctx := open(t, p.URL(server.Fresh(t)), things), t.Context()
+	p.Refuse(true)
+	p.Cut()
+	waitClosed(t, p)
+	if err := st.Commit(ctx, store.Insert("things", thing("1"))); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain) {
+		t.Errorf("commit: %v, want ErrUnavailable", err)
 	}
+	if _, err := st.Get(ctx, "things", "1"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("get: %v, want ErrUnavailable", err)
+	}
+	p.Refuse(false)
+	must(t, st.Commit(ctx, store.Insert("things", thing("1"))))
+}
+
+// TestHalfSent cuts a large commit off in its midst.
+func TestHalfSent(t *testing.T) {
+	server := start(t, engines.Redis)
+	p := engines.NewProxy(t, server.Addr)
+	u, ctx := with(t, server.Fresh(t), "write_timeout", "500ms", "read_timeout", "500ms"), t.Context()
+	st, direct := open(t, p.URL(u), things), open(t, u, things)
+	d := thing("1")
+	d.Body = bytes.Repeat([]byte("x"), store.MaxCommitBytes-100)
+	for _, fate := range []engines.Fate{engines.Cut, engines.Swallow} {
+		came := p.OnNext(redis.CommitSHA, fate)
+		err := st.Commit(ctx, store.Insert("things", d))
+		<-came
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUncertain) { // as much as the system buffers
+			t.Errorf("commit: %v", err)
+		}
+		count(t, direct, "things", 0)
+	}
+	must(t, st.Commit(ctx, store.Insert("things", d)))
+	count(t, direct, "things", 1)
 }
 
 func waitClosed(t testing.TB, p *engines.Proxy) {
@@ -153,50 +131,6 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestKilled kills the server with SIGKILL again and again during 2,000 commits of three documents each: what is acknowledged
-// is there, what is told as surely not applied is not, and what is uncertain is there whole or not at all.
-func TestKilled(t *testing.T) {
-	for _, e := range both {
-		t.Run(string(e), func(t *testing.T) {
-			server := engines.Start(t, e, engines.Options{}) // appendfsync always
-			st := open(t, server.URL, things)
-			const writers, each = 8, 250
-			var done atomic.Int64
-			outcomes := make([]map[string]error, writers)
-			var all sync.WaitGroup
-			for w := range writers {
-				outcomes[w] = map[string]error{}
-				all.Go(func() {
-					for i := range each {
-						id := fmt.Sprintf("%d-%03d", w, i)
-						outcomes[w][id] = insist(t.Context(), st, id)
-						done.Add(1)
-					}
-				})
-			}
-			for kills := int64(1); kills <= 5; kills++ {
-				for done.Load() < kills*writers*each/6 && t.Context().Err() == nil {
-					time.Sleep(time.Millisecond)
-				}
-				must(t, server.Kill())
-				must(t, server.Restart())
-			}
-			all.Wait()
-			uncertain := 0
-			for _, o := range outcomes {
-				for id, outcome := range o {
-					if outcome != nil {
-						uncertain++
-					}
-					checkWhole(t, st, id, outcome)
-				}
-			}
-			t.Logf("%d commits, of which %d uncertain", done.Load(), uncertain)
-			checkIndexes(t, st)
-		})
-	}
-}
-
 // insist commits three documents, again while the outcome is that nothing was applied.
 func insist(ctx context.Context, st *store.Store, id string) error {
 	for {
@@ -234,50 +168,6 @@ func checkIndexes(t *testing.T, st *store.Store) {
 			t.Errorf("%d documents and %d entries of %s, %v, %v", n, m, index, err, err2)
 		}
 	}
-}
-
-// TestRestarted restarts the server under readers and writers: no wrong answer, and work goes on without another start.
-func TestRestarted(t *testing.T) {
-	server := engines.Start(t, engines.Redis, engines.Options{})
-	st, ctx := open(t, server.URL, things), t.Context()
-	must(t, st.Commit(ctx, store.Insert("things", thing("1"))))
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	var outages atomic.Int64
-	for range 4 {
-		all.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				docs, err := st.Range(ctx, "things", store.Range{Index: "by_name", Eq: []string{"n1"}})
-				switch {
-				case errors.Is(err, store.ErrUnavailable):
-					outages.Add(1)
-					time.Sleep(time.Millisecond)
-				case err != nil || len(docs) != 1:
-					t.Errorf("range: %v, %v", docs, err)
-					return
-				}
-			}
-		})
-	}
-	for range 3 {
-		time.Sleep(50 * time.Millisecond)
-		must(t, server.Restart())
-		for err := st.Ping(ctx); err != nil; err = st.Ping(ctx) {
-			if !errors.Is(err, store.ErrUnavailable) {
-				t.Fatalf("ping: %v", err)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
-	close(stop)
-	all.Wait()
-	must(t, st.Commit(ctx, store.Update("things", thing("1"))))
-	t.Logf("%d reads met an outage", outages.Load())
 }
 
 // TestFailover turns a primary into a replica of its replica, as an administrator or Sentinel does, while connections to it

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -122,59 +121,6 @@ func count(t testing.TB, s *store.Store, collection string, want int64) {
 	t.Helper()
 	if n, err := s.Count(t.Context(), collection, store.Range{}); n != want || err != nil {
 		t.Errorf("%s: %d documents, %v, want %d", collection, n, err, want)
-	}
-}
-
-// TestTwoInstances has two instances write one database with 16 writers each: no commit fails but by a conflict, and each
-// sees at once what the other has acknowledged.
-func TestTwoInstances(t *testing.T) {
-	for _, e := range both {
-		t.Run(string(e), func(t *testing.T) {
-			u, ctx := engines.Fresh(t, e), t.Context()
-			both := []*store.Store{open(t, u, things), open(t, u, things)}
-			must(t, both[0].Commit(ctx, store.Insert("things", store.Doc{ID: "counter"})))
-			const writers, each = 16, 5
-			var all sync.WaitGroup
-			for i := range 2 * writers {
-				mine, other := both[i%2], both[1-i%2]
-				all.Go(func() {
-					for n := range each {
-						visit(t, mine, other, fmt.Sprintf("%d-%d", i, n))
-					}
-				})
-			}
-			all.Wait()
-			for _, s := range both {
-				if d, err := s.Get(ctx, "things", "counter"); err != nil || d.Version != 2*writers*each+1 {
-					t.Errorf("the counter is at version %d, %v", d.Version, err)
-				}
-			}
-		})
-	}
-}
-
-func visit(t *testing.T, mine, other *store.Store, id string) {
-	ctx := t.Context()
-	if err := mine.Commit(ctx, store.Insert("things", thing(id))); err != nil {
-		t.Errorf("insert: %v", err)
-	}
-	if _, err := other.Get(ctx, "things", id); err != nil {
-		t.Errorf("get from the other instance: %v", err)
-	}
-	same := thing(id)
-	same.ID = id + "x"
-	if err := other.Commit(ctx, store.Insert("things", same)); !store.Taken(err, "things", "by_name") {
-		t.Errorf("the same name from the other instance: %v", err)
-	}
-	err := store.ErrConflict
-	for errors.Is(err, store.ErrConflict) {
-		var d store.Doc
-		if d, err = mine.Get(ctx, "things", "counter"); err == nil {
-			err = mine.Commit(ctx, store.Update("things", d))
-		}
-	}
-	if err != nil {
-		t.Errorf("increment: %v", err)
 	}
 }
 

@@ -222,6 +222,9 @@ func newUniqueIndex(t testing.TB) {
 	if docs, err := after.Range(ctx, "things", store.Range{Index: "once", Eq: []string{"k", "n0007"}}); err != nil || len(docs) != 2 {
 		t.Errorf("both: %v, %v", docs, err)
 	}
+	third := thing("third")
+	third.Keys["name"] = "n0003"
+	must(t, before.Commit(ctx, store.Insert("things", third))) // the older program does not know that this is taken
 	twin.Version = 1
 	for _, op := range []store.Op{store.Update("things", twin), store.Update("things", thing("0007"))} {
 		if err := after.Commit(ctx, op); !store.Taken(err, "things", "once") {
