@@ -2,6 +2,8 @@ package graph
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/graph-gophers/graphql-go"
 
@@ -18,8 +20,29 @@ func (n *applicationNode) Name() string            { return n.a.Name }
 func (n *applicationNode) Public() bool            { return n.a.Public }
 func (n *applicationNode) RedirectURIs() []string  { return list(n.a.RedirectURIs) }
 func (n *applicationNode) IDTokenAlg() string      { return string(n.a.IDTokenAlg) }
+func (n *applicationNode) Scopes() []string        { return list(n.a.Scopes) }
+func (n *applicationNode) Resources() []string     { return list(n.a.Resources) }
 func (n *applicationNode) CreatedAt() graphql.Time { return graphql.Time{Time: n.a.CreatedAt} }
 func (n *applicationNode) UpdatedAt() graphql.Time { return graphql.Time{Time: n.a.UpdatedAt} }
+
+func (n *applicationNode) GrantTypes() []string {
+	types := n.a.GrantTypes
+	if types == nil {
+		types = oauth.DefaultGrantTypes
+	}
+	names := make([]string, len(types))
+	for i, g := range types {
+		names[i] = strings.ToUpper(string(g))
+	}
+	return names
+}
+
+func (n *applicationNode) TokenFormat() string {
+	if n.a.TokenFormat == "" {
+		return strings.ToUpper(string(oauth.Opaque))
+	}
+	return strings.ToUpper(string(n.a.TokenFormat))
+}
 
 func (n *applicationNode) Project(ctx context.Context) (*projectNode, error) {
 	return n.r.loadProject(ctx, n.a.ProjectID)
@@ -51,14 +74,14 @@ func (r *resolver) CreateApplication(ctx context.Context, args struct {
 		Name         string
 		Public       *bool
 		RedirectURIs []string
-		IDTokenAlg   *string
+		applicationSettings
 	}
 }) (*applicationPayload, error) {
 	forget(ctx)
 	in := args.Input
-	a, secret, err := r.OAuth.CreateApplication(ctx, string(in.ProjectID), oauth.ApplicationInput{
-		Name: &in.Name, Public: in.Public, RedirectURIs: &in.RedirectURIs, IDTokenAlg: alg(in.IDTokenAlg),
-	})
+	settings := in.input()
+	settings.Name, settings.Public, settings.RedirectURIs = &in.Name, in.Public, &in.RedirectURIs
+	a, secret, err := r.OAuth.CreateApplication(ctx, string(in.ProjectID), settings)
 	return r.applicationPayload("projectId", a, secret, err)
 }
 
@@ -67,20 +90,29 @@ func (r *resolver) UpdateApplication(ctx context.Context, args struct {
 		ID           graphql.ID
 		Name         *string
 		RedirectURIs *[]string
-		IDTokenAlg   *string
+		applicationSettings
 	}
 }) (*applicationPayload, error) {
 	forget(ctx)
 	in := args.Input
-	a, err := r.OAuth.UpdateApplication(ctx, string(in.ID), oauth.ApplicationInput{
-		Name: in.Name, RedirectURIs: in.RedirectURIs, IDTokenAlg: alg(in.IDTokenAlg),
-	})
+	settings := in.input()
+	settings.Name, settings.RedirectURIs = in.Name, in.RedirectURIs
+	a, err := r.OAuth.UpdateApplication(ctx, string(in.ID), settings)
 	return r.applicationPayload("id", a, "", err)
 }
 
-func (r *resolver) RotateApplicationSecret(ctx context.Context, args struct{ Input onlyID }) (*applicationPayload, error) {
+func (r *resolver) RotateApplicationSecret(ctx context.Context, args struct {
+	Input struct {
+		ID             graphql.ID
+		OverlapSeconds *int32
+	}
+}) (*applicationPayload, error) {
 	forget(ctx)
-	a, secret, err := r.OAuth.RotateSecret(ctx, string(args.Input.ID))
+	var overlap time.Duration
+	if seconds := args.Input.OverlapSeconds; seconds != nil {
+		overlap = time.Duration(*seconds) * time.Second
+	}
+	a, secret, err := r.OAuth.RotateSecret(ctx, string(args.Input.ID), overlap)
 	return r.applicationPayload("id", a, secret, err)
 }
 
@@ -89,4 +121,27 @@ func (r *resolver) DeleteApplication(ctx context.Context, args struct{ Input onl
 	return deletion(args.Input.ID, r.OAuth.DeleteApplication(ctx, string(args.Input.ID)))
 }
 
-func alg(name *string) *oauth.Alg { return (*oauth.Alg)(name) }
+// applicationSettings are what creating and updating an application have in common.
+type applicationSettings struct {
+	IDTokenAlg  *string
+	GrantTypes  *[]string
+	Scopes      *[]string
+	Resources   *[]string
+	TokenFormat *string
+}
+
+func (s applicationSettings) input() oauth.ApplicationInput {
+	in := oauth.ApplicationInput{IDTokenAlg: (*oauth.Alg)(s.IDTokenAlg), Scopes: s.Scopes, Resources: s.Resources}
+	if s.GrantTypes != nil {
+		types := make([]oauth.GrantType, len(*s.GrantTypes))
+		for i, name := range *s.GrantTypes {
+			types[i] = oauth.GrantType(strings.ToLower(name))
+		}
+		in.GrantTypes = &types
+	}
+	if s.TokenFormat != nil {
+		format := oauth.TokenFormat(strings.ToLower(*s.TokenFormat))
+		in.TokenFormat = &format
+	}
+	return in
+}

@@ -92,6 +92,23 @@ func safeMethod(method string) string {
 
 // Token serves POST /api/oauth/token.
 func (h *Handler) Token(w http.ResponseWriter, r *http.Request) {
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) { return h.OAuth.Token(r.Context(), form, c) })
+}
+
+// Introspect serves POST /api/oauth/introspect (RFC 7662).
+func (h *Handler) Introspect(w http.ResponseWriter, r *http.Request) {
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) { return h.OAuth.Introspect(r.Context(), form, c) })
+}
+
+// Revoke serves POST /api/oauth/revoke (RFC 7009).
+func (h *Handler) Revoke(w http.ResponseWriter, r *http.Request) {
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) {
+		return struct{}{}, h.OAuth.Revoke(r.Context(), form, c)
+	})
+}
+
+// client answers a request that a client makes itself, not a browser, with JSON.
+func (h *Handler) client(w http.ResponseWriter, r *http.Request, answer func(url.Values, oauth.Credentials) (any, error)) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		writeJSON(w, http.StatusMethodNotAllowed, tokenError{"invalid_request", "Method " + safeMethod(r.Method) + " not allowed."})
@@ -107,7 +124,7 @@ func (h *Handler) Token(w http.ResponseWriter, r *http.Request) {
 		h.tokenFault(w, r, err)
 		return
 	}
-	response, err := h.OAuth.Token(r.Context(), form, credentials)
+	response, err := answer(form, credentials)
 	if err != nil {
 		h.tokenFault(w, r, err)
 		return

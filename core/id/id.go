@@ -45,10 +45,13 @@ func (s Source) Secret(prefix string) string {
 }
 
 // Hex is n random bytes in hexadecimal.
-func (s Source) Hex(n int) string {
+func (s Source) Hex(n int) string { return hex.EncodeToString(s.Bytes(n)) }
+
+// Bytes is n random bytes.
+func (s Source) Bytes(n int) []byte {
 	b := make([]byte, n)
 	s.fill(b)
-	return hex.EncodeToString(b)
+	return b
 }
 
 func (s Source) fill(b []byte) {

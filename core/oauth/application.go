@@ -4,6 +4,7 @@ package oauth
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,13 +22,55 @@ type Application struct {
 	Name         string    `json:"name"`
 	Public       bool      `json:"public,omitempty"` // holds no secret and must use PKCE (RFC 6749 §2.1)
 	SecretHash   string    `json:"secretHash,omitempty"`
+	OldSecret    oldSecret `json:"oldSecret,omitzero"` // works beside the new one for a while
 	RedirectURIs []string  `json:"redirectUris"`
 	IDTokenAlg   Alg       `json:"idTokenAlg"`
 	CreatedAt    time.Time `json:"createdAt"`
 	UpdatedAt    time.Time `json:"updatedAt"`
 
+	GrantTypes  []GrantType `json:"grantTypes,omitempty"`  // nil is DefaultGrantTypes
+	Scopes      []string    `json:"scopes,omitempty"`      // of its own, beside those of OpenID Connect
+	Resources   []string    `json:"resources,omitempty"`   // protected resources that its tokens may be for (RFC 8707)
+	TokenFormat TokenFormat `json:"tokenFormat,omitempty"` // "" is Opaque
+
 	Version int64 `json:"-"`
 }
+
+// oldSecret is a secret that was rotated out.
+type oldSecret struct {
+	Hash      string    `json:"hash"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// GrantType is a way to tokens (RFC 6749 §1.3).
+type GrantType string
+
+// The grant types.
+const (
+	AuthorizationCode GrantType = "authorization_code"
+	RefreshToken      GrantType = "refresh_token"
+	ClientCredentials GrantType = "client_credentials"
+)
+
+// DefaultGrantTypes are those of an application that names none.
+var DefaultGrantTypes = []GrantType{AuthorizationCode, RefreshToken}
+
+// May reports whether the application is allowed a grant type.
+func (a Application) May(g GrantType) bool {
+	if a.GrantTypes == nil {
+		return slices.Contains(DefaultGrantTypes, g)
+	}
+	return slices.Contains(a.GrantTypes, g)
+}
+
+// TokenFormat says what an application's access tokens are.
+type TokenFormat string
+
+// The formats of access tokens.
+const (
+	Opaque TokenFormat = "opaque" // a name for what we keep
+	JWT    TokenFormat = "jwt"    // RFC 9068: resource servers read it themselves; lives jwtTTL
+)
 
 // Alg is the JWS algorithm of id tokens (RFC 7518 §3.1).
 type Alg string
@@ -53,6 +96,10 @@ type ApplicationInput struct {
 	Public       *bool // only at creation
 	RedirectURIs *[]string
 	IDTokenAlg   *Alg
+	GrantTypes   *[]GrantType
+	Scopes       *[]string
+	Resources    *[]string
+	TokenFormat  *TokenFormat
 }
 
 // CreateApplication makes an application. The secret of a confidential one is returned here and never again.
@@ -106,13 +153,23 @@ func (s *Service) UpdateApplication(ctx context.Context, applicationID string, i
 	})
 }
 
-// RotateSecret gives a confidential application a new secret, which is returned once; the old one ends at once.
-// Faults: NotFound, Invalid for a public application.
-func (s *Service) RotateSecret(ctx context.Context, applicationID string) (Application, string, error) {
+// maxOverlap is how long the old secret may work beside the new one.
+const maxOverlap = 30 * 24 * time.Hour
+
+// RotateSecret gives a confidential application a new secret, which is returned once; the old one works for the overlap,
+// or ends at once. Faults: NotFound, Invalid for a public application or a long overlap.
+func (s *Service) RotateSecret(ctx context.Context, applicationID string, overlap time.Duration) (Application, string, error) {
+	if overlap < 0 || overlap > maxOverlap {
+		return Application{}, "", fault.At("overlapSeconds", "invalid", "The old secret may work for at most 30 days more.")
+	}
 	secret := s.IDs.Secret(secretPrefix)
 	a, err := s.changeApplication(ctx, applicationID, func(a *Application) error {
 		if a.Public {
 			return fault.At("id", "public_client", "A public application has no secret.")
+		}
+		a.OldSecret = oldSecret{}
+		if overlap > 0 {
+			a.OldSecret = oldSecret{a.SecretHash, s.now().Add(overlap)}
 		}
 		a.SecretHash = id.Hash(secret)
 		return nil
@@ -156,7 +213,10 @@ func (a *Application) apply(in ApplicationInput) error {
 	if in.RedirectURIs != nil {
 		a.RedirectURIs = *in.RedirectURIs
 	}
-	if err := validRedirectURIs(a.RedirectURIs); err != nil {
+	if err := a.applyGrants(in); err != nil {
+		return err
+	}
+	if err := validRedirectURIs(a.RedirectURIs, a.May(AuthorizationCode)); err != nil {
 		return err
 	}
 	if in.IDTokenAlg != nil {
@@ -168,8 +228,52 @@ func (a *Application) apply(in ApplicationInput) error {
 	return nil
 }
 
-func validRedirectURIs(uris []string) error {
-	if len(uris) == 0 {
+// applyGrants takes over what the application may ask for.
+func (a *Application) applyGrants(in ApplicationInput) error {
+	if in.GrantTypes != nil {
+		a.GrantTypes = *in.GrantTypes
+	}
+	if in.Scopes != nil {
+		a.Scopes = *in.Scopes
+	}
+	if in.Resources != nil {
+		a.Resources = *in.Resources
+	}
+	if in.TokenFormat != nil {
+		a.TokenFormat = *in.TokenFormat
+	}
+	for _, g := range a.GrantTypes {
+		if g != AuthorizationCode && g != RefreshToken && g != ClientCredentials {
+			return fault.At("grantTypes", "invalid", "There is no grant type "+printable(string(g))+".")
+		}
+	}
+	switch {
+	case a.GrantTypes != nil && len(a.GrantTypes) == 0:
+		return fault.At("grantTypes", "required", "Give at least one grant type.")
+	case a.Public && a.May(ClientCredentials):
+		return fault.At("grantTypes", "public_client", "A public application has no credentials to present.")
+	case a.TokenFormat != "" && a.TokenFormat != Opaque && a.TokenFormat != JWT:
+		return fault.At("tokenFormat", "invalid", "Access tokens are opaque or jwt.")
+	case len(a.Scopes) > maxScopes || len(a.Resources) > maxScopes:
+		return fault.At("scopes", "too_many", "An application has at most 100 scopes and 100 resources.")
+	}
+	for _, scope := range a.Scopes {
+		if !validScope(scope) || slices.Contains(openIDScopes, scope) {
+			return fault.At("scopes", "invalid", "A scope is a word of printable ASCII without quotes and backslashes, and not one of OpenID Connect: "+printable(scope))
+		}
+	}
+	for _, r := range a.Resources {
+		if !validResource(r) {
+			return fault.At("resources", "invalid", "A resource is an absolute URI without fragment: "+r)
+		}
+	}
+	return nil
+}
+
+const maxScopes = 100
+
+func validRedirectURIs(uris []string, required bool) error {
+	if len(uris) == 0 && required {
 		return fault.At("redirectUris", "required", "Give at least one redirect URI.")
 	}
 	if len(uris) > maxRedirects {

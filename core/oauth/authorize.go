@@ -15,11 +15,13 @@ import (
 
 // Paths that the service itself refers to, below the public URL.
 const (
-	PathAuthorize = "/api/oauth/authorize"
-	PathToken     = "/api/oauth/token"
-	PathUserinfo  = "/api/oauth/userinfo"
-	PathJWKS      = "/oauth/jwks"
-	PathChooser   = "/idp/select"
+	PathAuthorize  = "/api/oauth/authorize"
+	PathToken      = "/api/oauth/token"
+	PathUserinfo   = "/api/oauth/userinfo"
+	PathIntrospect = "/api/oauth/introspect"
+	PathRevoke     = "/api/oauth/revoke"
+	PathJWKS       = "/oauth/jwks"
+	PathChooser    = "/idp/select"
 )
 
 // continuation is what a login carries through the identity provider and back.
@@ -31,6 +33,7 @@ type continuation struct {
 	Nonce         string    `json:"nonce,omitempty"`
 	Challenge     string    `json:"challenge,omitempty"`
 	Scope         []string  `json:"scope,omitempty"`
+	Resources     []string  `json:"resources,omitempty"`
 	Requested     requested `json:"requested"`
 }
 
@@ -38,7 +41,7 @@ type continuation struct {
 // provider, to the chooser, or back to the application with an error. It returns an error only where the redirect URI
 // cannot be trusted, for the error page.
 func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgoing, error) {
-	if err := singleValued(q); err != nil {
+	if err := singleValued(q, "resource"); err != nil {
 		return federation.Outgoing{}, err
 	}
 	redirectURI := q.Get("redirect_uri")
@@ -108,6 +111,7 @@ func (s *Service) continuation(q url.Values, t target, c sso.Connection) continu
 	}
 	if t.application != nil {
 		next.ApplicationID = t.application.ID
+		next.Scope, next.Resources = t.application.grantedScope(next.Scope), q["resource"]
 	}
 	next.Requested = requested{
 		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: "saml",
@@ -118,10 +122,11 @@ func (s *Service) continuation(q url.Values, t target, c sso.Connection) continu
 	return next
 }
 
-// singleValued refuses a parameter that is given twice (RFC 6749 §3.1): two readers could pick different ones.
-func singleValued(q url.Values) error {
+// singleValued refuses a parameter that is given twice (RFC 6749 §3.1): two readers could pick different ones. Those that
+// may be (RFC 8707 §2) are listed.
+func singleValued(q url.Values, but ...string) error {
 	for name, values := range q {
-		if len(values) > 1 {
+		if len(values) > 1 && !slices.Contains(but, name) {
 			return invalidRequest("The parameter " + printable(name) + " is given more than once.")
 		}
 	}
@@ -156,6 +161,12 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 	}
 	if app == nil { // Polis takes any other parameter and does nothing with it
 		return nil
+	}
+	if !app.May(AuthorizationCode) {
+		return oauthError("unauthorized_client", "The application may not use authorization codes")
+	}
+	if _, err := resources(q["resource"], app.Resources); err != nil {
+		return invalidTarget()
 	}
 	return checkOpenID(q)
 }
@@ -213,7 +224,7 @@ type Choice struct {
 // Choices are the identity providers among which a person has to choose for an authorization request.
 // Faults as of Authorize.
 func (s *Service) Choices(ctx context.Context, q url.Values) ([]Choice, error) {
-	if err := singleValued(q); err != nil {
+	if err := singleValued(q, "resource"); err != nil {
 		return nil, err
 	}
 	t, err := s.target(ctx, q)

@@ -92,7 +92,7 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 			Grant: &grant{
 				ClientID: next.ClientID, ApplicationID: next.ApplicationID,
 				ConnectionID: c.ID, OrganizationID: c.OrganizationID, ProjectID: c.ProjectID,
-				IdentityID: person.ID, Epoch: person.Epoch, Scope: next.Scope, Nonce: next.Nonce,
+				IdentityID: person.ID, Epoch: person.Epoch, Scope: next.Scope, Resources: next.Resources, Nonce: next.Nonce,
 				AuthTime: login.AuthTime, Profile: login.Profile, Requested: next.Requested,
 			},
 		})

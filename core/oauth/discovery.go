@@ -16,6 +16,10 @@ type Metadata struct {
 	GrantTypes            []string `json:"grant_types_supported"`
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	Scopes                []string `json:"scopes_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
@@ -35,10 +39,14 @@ func (s *Service) Discovery() Metadata {
 		ResponseModes:         []string{"query"},
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           []Alg{RS256, ES256},
-		GrantTypes:            []string{"authorization_code"},
+		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
 		ChallengeMethods:      []string{"S256"},
 		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
-		Scopes:                []string{"openid", "email", "profile"},
+		IntrospectionEndpoint: s.Issuer + PathIntrospect,
+		IntrospectionMethods:  []string{"client_secret_basic", "client_secret_post"},
+		RevocationEndpoint:    s.Issuer + PathRevoke,
+		RevocationMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
+		Scopes:                openIDScopes,
 		Claims: []string{"iss", "sub", "aud", "iat", "exp", "nonce", "auth_time", "id", "email", "firstName", "lastName",
 			"given_name", "family_name", "name", "roles", "groups", "idHash", "organization_id", "connection_id", "raw"},
 	}

@@ -18,6 +18,7 @@ type grant struct {
 	IdentityID     string      `json:"identityId"`
 	Epoch          int64       `json:"epoch"` // of the identity: a later one ends the grant
 	Scope          []string    `json:"scope,omitempty"`
+	Resources      []string    `json:"resources,omitempty"` // that the tokens are for (RFC 8707)
 	Nonce          string      `json:"nonce,omitempty"`
 	AuthTime       time.Time   `json:"authTime,omitzero"`
 	Profile        sso.Profile `json:"profile"`
@@ -53,7 +54,7 @@ func (g grant) subject() string {
 	return g.Profile.ID
 }
 
-func (g grant) tokenTTL() time.Duration {
+func (g grant) idTokenTTL() time.Duration {
 	if g.ApplicationID != "" {
 		return appTokenTTL
 	}
@@ -98,15 +99,17 @@ type code struct {
 	RedirectURI string    `json:"redirectUri,omitempty"`
 	Challenge   string    `json:"challenge,omitempty"` // PKCE S256, or ""
 	TokenID     string    `json:"tokenId,omitempty"`   // what the first use bought, for a replay to revoke
+	FamilyID    string    `json:"familyId,omitempty"`  // and where it bought more
 	ExpiresAt   time.Time `json:"expiresAt"`
 
 	version int64
 }
 
-// accessToken is an opaque access token. Its id is the hash of what the client is given.
+// accessToken is an access token. Its id is the hash of what the client is given.
 type accessToken struct {
 	ID        string    `json:"id"`
 	Grant     grant     `json:"grant"`
+	FamilyID  string    `json:"familyId,omitempty"` // of which it was bought
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	version int64

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -11,39 +10,26 @@ import (
 	"fmt"
 	"math/big"
 	"time"
-
-	"github.com/portico-sso/portico/core/fault"
 )
 
 // idToken writes an id token (OpenID Connect Core §2): RS256, or what the application asks for.
-func (s *Service) idToken(ctx context.Context, g grant, now time.Time) (string, error) {
-	alg := RS256
-	if g.ApplicationID != "" {
-		app, err := s.cachedApplication(ctx, g.ApplicationID)
-		if fault.Is(err, fault.NotFound) {
-			return "", invalidClient("Unknown client")
-		}
-		if err != nil {
-			return "", err
-		}
-		alg = app.IDTokenAlg
-	}
+func (s *Service) idToken(g grant, app Application, now time.Time) (string, error) {
 	claims := g.profileClaims()
 	claims["iss"], claims["sub"], claims["aud"] = s.Issuer, g.subject(), g.ClientID
-	claims["iat"], claims["exp"] = now.Unix(), now.Add(g.tokenTTL()).Unix()
+	claims["iat"], claims["exp"] = now.Unix(), now.Add(g.idTokenTTL()).Unix()
 	if g.Nonce != "" {
 		claims["nonce"] = g.Nonce
 	}
 	if !g.AuthTime.IsZero() {
 		claims["auth_time"] = g.AuthTime.Unix()
 	}
-	return s.sign(alg, claims)
+	return s.sign(app.IDTokenAlg, "JWT", claims)
 }
 
 // sign makes a JWS in compact form (RFC 7515 §3.1).
-func (s *Service) sign(alg Alg, claims map[string]any) (string, error) {
+func (s *Service) sign(alg Alg, typ string, claims map[string]any) (string, error) {
 	signer, keyID := s.signer(alg)
-	header, err := json.Marshal(map[string]string{"alg": string(alg), "typ": "JWT", "kid": keyID})
+	header, err := json.Marshal(map[string]string{"alg": string(alg), "typ": typ, "kid": keyID})
 	if err != nil {
 		return "", err
 	}

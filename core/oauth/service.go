@@ -16,12 +16,8 @@ import (
 	"github.com/portico-sso/portico/ports/store"
 )
 
-// Lifetimes. Those of Polis-style clients are the ones Polis has.
-const (
-	codeTTL       = 5 * time.Minute
-	polisTokenTTL = 5 * time.Minute
-	appTokenTTL   = time.Hour
-)
+// codeTTL is how long an authorization code is good: as long as Polis's.
+const codeTTL = 5 * time.Minute
 
 // Options are what the service is made of. All are required but ClientSecretVerifier and PolisRedirectMatch.
 type Options struct {
@@ -48,13 +44,15 @@ type Service struct {
 	applications  record.Repo[Application]
 	codes         record.Repo[code]
 	tokens        record.Repo[accessToken]
+	families      record.Repo[family]
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
 }
 
 const (
-	codes  = "codes"
-	tokens = "access_tokens"
+	codes    = "codes"
+	tokens   = "access_tokens"
+	families = "token_families"
 )
 
 // Collections declares what this module keeps in the store of records.
@@ -73,6 +71,7 @@ func SessionCollections() store.Schema {
 	return store.Schema{
 		{Name: codes, Expires: true, Sealed: true},
 		{Name: tokens, Expires: true, Sealed: true},
+		{Name: families, Expires: true, Sealed: true},
 	}
 }
 
@@ -94,6 +93,11 @@ func NewService(o Options) *Service {
 				return store.Doc{ID: t.ID, Version: t.version, ExpiresAt: t.ExpiresAt}
 			},
 			SetVersion: func(t *accessToken, v int64) { t.version = v },
+		},
+		families: record.Repo[family]{
+			Store: o.Sessions, Collection: families, Noun: "refresh token",
+			Head:       func(f family) store.Doc { return store.Doc{ID: f.ID, Version: f.version, ExpiresAt: f.ExpiresAt} },
+			SetVersion: func(f *family, v int64) { f.version = v },
 		},
 	}
 }

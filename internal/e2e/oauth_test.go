@@ -472,8 +472,8 @@ func TestTokenRefuses(t *testing.T) {
 		"two secrets":                {"application", set("client_secret", l.web.secret, "x"), "", 400, "invalid_request", true},
 		"two grant types":            {"application", set("grant_type", "authorization_code", "password"), "", 400, "invalid_request", true},
 		"grant type password":        {"application", set("grant_type", "password"), "", 400, "unsupported_grant_type", true},
-		"grant type of the client":   {"application", set("grant_type", "client_credentials"), "", 400, "unsupported_grant_type", true},
-		"grant type refresh":         {"application", set("grant_type", "refresh_token"), "", 400, "unsupported_grant_type", true},
+		"grant type of the client":   {"application", set("grant_type", "client_credentials"), "", 400, "unauthorized_client", true},
+		"grant type refresh":         {"application", set("grant_type", "refresh_token"), "", 400, "invalid_grant", true},
 		"grant type in another case": {"application", set("grant_type", "Authorization_Code"), "", 400, "unsupported_grant_type", true},
 	} {
 		t.Run(name, func(t *testing.T) {

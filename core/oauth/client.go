@@ -1,0 +1,119 @@
+package oauth
+
+import (
+	"context"
+
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
+)
+
+// Credentials are what a client presents of itself at the token endpoint (RFC 6749 §2.3.1).
+type Credentials struct {
+	ClientID, Secret string
+	// AsSent are the same two before form-decoding, from a client that does not encode what it puts into Basic.
+	AsSent *Credentials
+}
+
+// authenticate finds the application that a request presents itself as, and has it prove that. A public one cannot: what
+// it presents beside must be proof enough (a code with PKCE, a refresh token). Faults: Unauthenticated invalid_client.
+func (s *Service) authenticate(ctx context.Context, creds Credentials) (Application, error) {
+	if creds.ClientID == "" {
+		return Application{}, invalidClient("Please specify client_id")
+	}
+	if !id.IsUUID(creds.ClientID) {
+		return Application{}, invalidClient("Unknown client")
+	}
+	app, err := s.cachedApplication(ctx, creds.ClientID)
+	if fault.Is(err, fault.NotFound) {
+		return Application{}, invalidClient("Unknown client")
+	}
+	if err != nil {
+		return Application{}, err
+	}
+	return app, s.prove(app, creds)
+}
+
+// prove holds what a client presents against what the application has.
+func (s *Service) prove(app Application, creds Credentials) error {
+	switch {
+	case app.Public && creds.Secret != "":
+		return invalidClient("A public client has no client_secret")
+	case app.Public:
+		return nil
+	}
+	if !creds.matches(func(c Credentials) bool { return c.Secret != "" && s.secretOf(app, c.Secret) }) {
+		return invalidClient("Invalid client_secret")
+	}
+	return nil
+}
+
+func (s *Service) secretOf(app Application, secret string) bool {
+	hash := id.Hash(secret)
+	return id.Equal(hash, app.SecretHash) || id.Equal(hash, app.OldSecret.Hash) && s.now().Before(app.OldSecret.ExpiresAt)
+}
+
+func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Credentials, _ bool) error {
+	app, err := s.cachedApplication(ctx, g.ApplicationID)
+	if fault.Is(err, fault.NotFound) {
+		return invalidClient("Unknown client")
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case creds.ClientID == "":
+		return invalidClient("Please specify client_id")
+	case creds.ClientID != app.ID:
+		return oauthError("invalid_grant", "The code was issued to another client")
+	}
+	return s.prove(app, creds)
+}
+
+// authenticatePolis follows the Polis contract §2.6. PKCE alone is proof; the client_id, where there is one, must
+// still be a name of the connection or the one that was sent at authorize.
+func (s *Service) authenticatePolis(ctx context.Context, g grant, creds Credentials, pkce bool) error {
+	connection, err := s.SSO.CachedByID(ctx, g.ConnectionID)
+	if fault.Is(err, fault.NotFound) {
+		return invalidClient("Unknown client")
+	}
+	if err != nil {
+		return err
+	}
+	encoded := func(c Credentials) bool {
+		tenant, product, ok := decodeTenant(c.ClientID)
+		return ok && tenant == connection.Tenant && product == connection.Product
+	}
+	shared := func(c Credentials) bool { return encoded(c) || c.ClientID == "dummy" }
+	named := func(c Credentials) bool {
+		return shared(c) || c.ClientID == connection.ClientID || c.ClientID == g.ClientID
+	}
+	if pkce {
+		if creds.ClientID != "" && !creds.matches(named) {
+			return invalidClient("Invalid client_id")
+		}
+		return nil
+	}
+	if creds.ClientID == "" || creds.Secret == "" {
+		return invalidClient("Please specify client_secret or code_verifier")
+	}
+	if !creds.matches(named) {
+		return invalidClient("Invalid client_id")
+	}
+	proven := creds.matches(func(c Credentials) bool {
+		return named(c) && id.Equal(c.Secret, connection.ClientSecret) ||
+			shared(c) && id.Equal(c.Secret, s.ClientSecretVerifier)
+	})
+	if !proven {
+		return invalidClient("Invalid client_secret")
+	}
+	return nil
+}
+
+// matches tries the credentials decoded and, where that differs, as sent.
+func (c Credentials) matches(test func(Credentials) bool) bool {
+	return test(c) || c.AsSent != nil && test(*c.AsSent)
+}
+
+func invalidClient(message string) error {
+	return fault.New(fault.Unauthenticated, "invalid_client", message)
+}
