@@ -1,9 +1,10 @@
-// Package federationtest is a SAML identity provider for tests and demonstrations. It does what it is told: it signs
-// or does not, encrypts or does not, and says whatever a Response says, so that a test can put every lie into a
-// correct signature. It believes whoever asks; never trust its key anywhere else.
+// Package federationtest is a SAML identity provider (IdP) and an OpenID provider (OpenIDProvider) for tests and
+// demonstrations. They do what they are told: they sign or do not, encrypt or do not, and say whatever a Response or a
+// Script says, so that a test can put every lie into a correct signature. They believe whoever asks; never trust their
+// keys anywhere else.
 //
-// It imports the standard library alone and shares no code with the service provider that it tests. All XML that it
-// writes is in exclusive canonical form, which is why it can sign it without knowing how to canonicalize.
+// It imports the standard library alone and shares no code with what it tests. All XML that it writes is in exclusive
+// canonical form, which is why it can sign it without knowing how to canonicalize.
 package federationtest
 
 import (
