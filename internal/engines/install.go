@@ -18,8 +18,8 @@ import (
 // Say prints a line of progress.
 type Say func(format string, args ...any)
 
-// Install brings engines that are missing onto a Debian machine, as root: PostgreSQL, MariaDB with Galera, and Redis as
-// packages, without starting their services; MySQL, PostgreSQL 18 and Valkey, which stable releases lack, into a folder of
+// Install brings engines that are missing onto a Debian machine, as root: PostgreSQL with PgBouncer, MariaDB with Galera,
+// and Redis as packages, without starting their services; MySQL, PostgreSQL 18 and Valkey, which stable releases lack, into a folder of
 // Debian sid under .cache/engines. Where all is there it takes no time. On other machines it does nothing.
 func Install(ctx context.Context, say Say, wanted []Engine) error {
 	if !onDebianAsRoot() {
@@ -81,6 +81,7 @@ func missingPackages(wanted []Engine) (names []string) {
 	_, postgres := findPostgres("", "*")
 	_, galera := galeraLibrary()
 	need(Postgres, postgres, "postgresql")
+	need(Postgres, there("pgbouncer"), "pgbouncer")
 	need(MariaDB, galera, "galera-4")
 	need(MariaDB, there("mariadbd") && there("wsrep_sst_rsync"), "mariadb-server")
 	need(MariaDB, there("rsync"), "rsync")
