@@ -14,6 +14,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
+	"github.com/portico-sso/portico/adapters/jose"
 	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/adapters/mongo"
 	"github.com/portico-sso/portico/adapters/mysql"
@@ -156,6 +157,10 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	if err != nil {
 		return nil, startFault("the ES256 signing key cannot be read or made", err)
 	}
+	secret, err := keys.Secret(ctx)
+	if err != nil {
+		return nil, startFault("the installation's secret cannot be read or made", err)
+	}
 	s := &Services{Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
 	s.Admin = admin.NewService(records.Store, ids, c.AdminKeys)
@@ -171,8 +176,9 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	s.OAuth = oauth.NewService(oauth.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
-		RS256: rs256, ES256: es256, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
+		RS256: rs256, ES256: es256, JOSE: jose.New(), Fetch: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
 		ClientSecretVerifier: string(c.ClientSecretVerifier), PolisRedirectMatch: c.PolisRedirectMatch,
+		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})
 	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -32,6 +33,7 @@ type Config struct {
 	LogLevel             slog.Level     // PORTICO_LOG_LEVEL
 	TrustedProxies       []netip.Prefix // PORTICO_TRUSTED_PROXIES: comma list of addresses and networks
 	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true for privateNetworks, or a comma list
+	CertificateHeader    string         // PORTICO_CLIENT_CERTIFICATE_HEADER: in which a trusted proxy forwards TLS clients' certificates
 	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
 	AutoMigrate          *bool          // PORTICO_AUTO_MIGRATE: bring databases up to this release; nil: embedded ones alone
 }
@@ -185,6 +187,13 @@ var settings = []setting{
 		if on {
 			c.AllowPrivateNetworks = privateNetworks
 		}
+		return nil
+	}},
+	{"PORTICO_CLIENT_CERTIFICATE_HEADER", false, func(c *Config, t string, _ options) error {
+		if strings.ContainsFunc(t, func(r rune) bool { return r != '-' && (r < '0' || r > 'z' || r > '9' && r < 'A' || r > 'Z' && r < 'a') }) {
+			return errors.New("give the name of a header, such as Client-Cert")
+		}
+		c.CertificateHeader = http.CanonicalHeaderKey(t)
 		return nil
 	}},
 	{"PORTICO_POLIS_REDIRECT_MATCH", false, func(c *Config, t string, _ options) (err error) {

@@ -63,7 +63,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		AdminKeys: secret.List{longKey, longKey + "2"}, ClientSecretVerifier: "shared",
 		EncryptionKeys: []seal.Key{first, second}, SAMLEntityID: "https://saml.example.com", LogLevel: slog.LevelDebug,
 		TrustedProxies:       addresses("10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"),
-		AllowPrivateNetworks: addresses("10.1.0.0/16"), PolisRedirectMatch: true, AutoMigrate: ptr(true),
+		AllowPrivateNetworks: addresses("10.1.0.0/16"), PolisRedirectMatch: true, CertificateHeader: "Client-Cert", AutoMigrate: ptr(true),
 	}
 	values := map[string]string{
 		"PORTICO_LISTEN": "127.0.0.1:8080", "PORTICO_PUBLIC_URL": "https://sso.example.com/base/",
@@ -71,7 +71,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		"PORTICO_ADMIN_KEYS": longKey + " , " + longKey + "2,", "PORTICO_CLIENT_SECRET_VERIFIER": "shared",
 		"PORTICO_ENCRYPTION_KEYS": firstText + "," + secondText, "PORTICO_SAML_ENTITY_ID": "https://saml.example.com",
 		"PORTICO_LOG_LEVEL": "debug", "PORTICO_TRUSTED_PROXIES": "10.1.2.3/8,192.0.2.7, 2001:db8::1",
-		"PORTICO_ALLOW_PRIVATE_NETWORKS": "10.1.0.0/16", "PORTICO_POLIS_REDIRECT_MATCH": "true", "PORTICO_AUTO_MIGRATE": "true",
+		"PORTICO_ALLOW_PRIVATE_NETWORKS": "10.1.0.0/16", "PORTICO_POLIS_REDIRECT_MATCH": "true", "PORTICO_CLIENT_CERTIFICATE_HEADER": "client-cert", "PORTICO_AUTO_MIGRATE": "true",
 	}
 	if len(values) != len(settings) {
 		t.Errorf("%d settings are tried of %d", len(values), len(settings))
@@ -145,6 +145,7 @@ func TestConfigFaults(t *testing.T) {
 		{"PORTICO_ADMIN_KEYS", "Bearer " + longKey, "by commas"},
 		{"PORTICO_SESSION_URL", "exampledb://db", "there are: "},
 		{"PORTICO_POLIS_REDIRECT_MATCH", "maybe", "true or false"},
+		{"PORTICO_CLIENT_CERTIFICATE_HEADER", "a:b", "name of a header"},
 		{"PORTICO_AUTO_MIGRATE", "maybe", "true or false"},
 		{"PORTICO_ADMIN_KEYS_FILE", "/does/not/exist", "cannot be read"},
 	} {
@@ -186,7 +187,7 @@ func TestConfigTellsTheFaultOfEverySetting(t *testing.T) {
 	wrong := map[string]string{
 		"PORTICO_LISTEN": "x", "PORTICO_PUBLIC_URL": "x", "PORTICO_DATABASE_URL": "cassandra://db", "PORTICO_SESSION_URL": "x", "PORTICO_ADMIN_KEYS": "a b",
 		"PORTICO_ENCRYPTION_KEYS": "x", "PORTICO_SAML_ENTITY_ID": "a b", "PORTICO_LOG_LEVEL": "x", "PORTICO_TRUSTED_PROXIES": "x",
-		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x", "PORTICO_AUTO_MIGRATE": "x",
+		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x", "PORTICO_CLIENT_CERTIFICATE_HEADER": "a b", "PORTICO_AUTO_MIGRATE": "x",
 	}
 	environ := []string{"PORTICO_CLIENT_SECRET_VERIFIER_FILE=/does/not/exist"} // its text may be any
 	for name, value := range wrong {

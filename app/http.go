@@ -41,7 +41,8 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	r.NotFound(shown.NotFound)
 	mountHealth(r, records, sessions)
 	mountPages(r, shown, c.PublicURL)
-	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger})
+	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger,
+		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)})
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)

@@ -37,6 +37,24 @@ func (n *applicationNode) GrantTypes() []string {
 	return names
 }
 
+// authMethods are the schema's names.
+var authMethods = map[string]oauth.AuthMethod{"CLIENT_SECRET": "", "PRIVATE_KEY_JWT": oauth.PrivateKeyJWT,
+	"TLS_CLIENT": oauth.TLSClient, "SELF_SIGNED_TLS": oauth.SelfSignedTLS}
+
+func (n *applicationNode) AuthMethod() string {
+	for name, method := range authMethods {
+		if method == n.a.AuthMethod {
+			return name
+		}
+	}
+	return ""
+}
+
+func (n *applicationNode) JWKS() *string       { return optional(n.a.JWKS) }
+func (n *applicationNode) JWKSURI() *string    { return optional(n.a.JWKSURI) }
+func (n *applicationNode) TLSSubject() *string { return optional(n.a.TLSSubject) }
+func (n *applicationNode) RequireDPoP() bool   { return n.a.RequireDPoP }
+
 func (n *applicationNode) TokenFormat() string {
 	if n.a.TokenFormat == "" {
 		return strings.ToUpper(string(oauth.Opaque))
@@ -128,10 +146,20 @@ type applicationSettings struct {
 	Scopes      *[]string
 	Resources   *[]string
 	TokenFormat *string
+	AuthMethod  *string
+	JWKS        *string
+	JWKSURI     *string
+	TLSSubject  *string
+	RequireDPoP *bool
 }
 
 func (s applicationSettings) input() oauth.ApplicationInput {
-	in := oauth.ApplicationInput{IDTokenAlg: (*oauth.Alg)(s.IDTokenAlg), Scopes: s.Scopes, Resources: s.Resources}
+	in := oauth.ApplicationInput{IDTokenAlg: (*oauth.Alg)(s.IDTokenAlg), Scopes: s.Scopes, Resources: s.Resources,
+		JWKS: s.JWKS, JWKSURI: s.JWKSURI, TLSSubject: s.TLSSubject, RequireDPoP: s.RequireDPoP}
+	if s.AuthMethod != nil {
+		method := authMethods[*s.AuthMethod]
+		in.AuthMethod = &method
+	}
 	if s.GrantTypes != nil {
 		types := make([]oauth.GrantType, len(*s.GrantTypes))
 		for i, name := range *s.GrantTypes {

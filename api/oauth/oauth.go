@@ -30,6 +30,8 @@ type Handler struct {
 	OAuth  *oauth.Service
 	Pages  *pages.Pages
 	Logger *slog.Logger
+	// Certificate is the certificate of the TLS client that a request comes from, in DER; nil answers none.
+	Certificate func(*http.Request) []byte
 }
 
 // Authorize serves GET and POST /api/oauth/authorize.
@@ -97,7 +99,9 @@ func (h *Handler) Token(w http.ResponseWriter, r *http.Request) {
 
 // Introspect serves POST /api/oauth/introspect (RFC 7662).
 func (h *Handler) Introspect(w http.ResponseWriter, r *http.Request) {
-	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) { return h.OAuth.Introspect(r.Context(), form, c) })
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) {
+		return h.OAuth.Introspect(r.Context(), form, c)
+	})
 }
 
 // Revoke serves POST /api/oauth/revoke (RFC 7009).
@@ -124,12 +128,29 @@ func (h *Handler) client(w http.ResponseWriter, r *http.Request, answer func(url
 		h.tokenFault(w, r, err)
 		return
 	}
-	response, err := answer(form, credentials)
+	response, err := answer(form, h.sender(credentials, r))
 	if err != nil {
 		h.tokenFault(w, r, err)
 		return
 	}
+	h.setNonce(w, r)
 	writeJSON(w, http.StatusOK, response)
+}
+
+// sender adds to the credentials what else a request shows of whom it comes from.
+func (h *Handler) sender(c oauth.Credentials, r *http.Request) oauth.Credentials {
+	c.DPoP, c.Method, c.URL = r.Header.Values("DPoP"), r.Method, h.OAuth.Issuer+r.URL.EscapedPath()
+	if h.Certificate != nil {
+		c.Certificate = h.Certificate(r)
+	}
+	return c
+}
+
+// setNonce tells a client that sends DPoP proofs the nonce for its next one (RFC 9449 §8.2).
+func (h *Handler) setNonce(w http.ResponseWriter, r *http.Request) {
+	if len(r.Header.Values("DPoP")) > 0 {
+		w.Header().Set("DPoP-Nonce", h.OAuth.DPoPNonce())
+	}
 }
 
 // tokenError is an error of the token endpoint (RFC 6749 §5.2).
@@ -163,6 +184,7 @@ func (h *Handler) tokenFault(w http.ResponseWriter, r *http.Request, err error) 
 		answer.code = f.Code
 	}
 	h.log(r, answer.status, f)
+	h.setNonce(w, r)
 	if answer.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="portico"`) // RFC 6749 §5.2
 	}
@@ -188,7 +210,8 @@ func (h *Handler) Userinfo(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"message": "Method " + safeMethod(r.Method) + " not allowed."})
 		return
 	}
-	claims, err := h.OAuth.Userinfo(r.Context(), r.Header.Get("Authorization"))
+	h.setNonce(w, r)
+	claims, err := h.OAuth.Userinfo(r.Context(), r.Header.Get("Authorization"), h.sender(oauth.Credentials{}, r))
 	if err != nil {
 		h.userinfoFault(w, r, err)
 		return
@@ -205,6 +228,11 @@ func (h *Handler) userinfoFault(w http.ResponseWriter, r *http.Request, err erro
 	switch {
 	case f.Code == "missing_token": // no error code where no token was tried
 		w.Header().Set("WWW-Authenticate", `Bearer realm="portico"`)
+	case f.Code == "invalid_dpop_proof" || f.Code == "use_dpop_nonce": // RFC 9449 §7.1
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`DPoP realm="portico", error=%q, error_description=%q, algs=%q`,
+			f.Code, f.Message, strings.Join(oauth.DPoPAlgs, " ")))
+		body["error"], body["error_description"] = f.Code, f.Message
 	case f.Kind == fault.Unauthenticated:
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="portico", error=%q, error_description=%q`, f.Code, f.Message))
 		body["error"], body["error_description"] = f.Code, f.Message
@@ -272,7 +300,10 @@ func readJSONForm(body []byte) (url.Values, error) {
 // readCredentials reads what the client presents of itself. HTTP Basic counts where the body has none, and must not
 // disagree with it (RFC 6749 §2.3: one method per request).
 func readCredentials(authorization string, form url.Values) (oauth.Credentials, error) {
-	fromBody := oauth.Credentials{ClientID: form.Get("client_id"), Secret: form.Get("client_secret")}
+	fromBody := oauth.Credentials{ClientID: form.Get("client_id"), Secret: form.Get("client_secret"), Assertion: form.Get("client_assertion")}
+	if kind := form.Get("client_assertion_type"); fromBody.Assertion != "" && kind != oauth.AssertionType {
+		return fromBody, fault.New(fault.Unauthenticated, "invalid_client", "There is no such client_assertion_type.")
+	}
 	scheme, value, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Basic") {
 		return fromBody, nil
@@ -289,7 +320,7 @@ func readCredentials(authorization string, form url.Values) (oauth.Credentials, 
 			c = oauth.Credentials{ClientID: plainID, Secret: plainSecret, AsSent: &asSent}
 		}
 	}
-	if disagrees(fromBody.ClientID, c.ClientID, clientID) || disagrees(fromBody.Secret, c.Secret, secret) {
+	if fromBody.Assertion != "" || disagrees(fromBody.ClientID, c.ClientID, clientID) || disagrees(fromBody.Secret, c.Secret, secret) {
 		return fromBody, fault.New(fault.Invalid, "invalid_request", "The client presents itself in two ways that disagree.")
 	}
 	return c, nil

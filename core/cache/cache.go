@@ -14,6 +14,7 @@ const maxEntries = 10_000
 // Cache holds values by key for TTL. The zero value is not usable; make it with New.
 type Cache[V any] struct {
 	now     func() time.Time
+	ttl     time.Duration
 	mu      sync.Mutex
 	entries map[string]entry[V]
 	epoch   uint64 // raised by Clear, so that a load which began before it is not kept
@@ -24,9 +25,12 @@ type entry[V any] struct {
 	expires time.Time
 }
 
-// New makes an empty cache.
-func New[V any](now func() time.Time) *Cache[V] {
-	return &Cache[V]{now: now, entries: map[string]entry[V]{}}
+// New makes an empty cache of configuration.
+func New[V any](now func() time.Time) *Cache[V] { return NewFor[V](now, TTL) }
+
+// NewFor makes an empty cache of what others publish, which is believed for longer.
+func NewFor[V any](now func() time.Time, ttl time.Duration) *Cache[V] {
+	return &Cache[V]{now: now, ttl: ttl, entries: map[string]entry[V]{}}
 }
 
 // Get answers from memory or by load. Errors are not kept, so what did not exist is seen as soon as it does.
@@ -49,7 +53,7 @@ func (c *Cache[V]) Get(key string, load func() (V, error)) (V, error) {
 		if len(c.entries) >= maxEntries {
 			clear(c.entries)
 		}
-		c.entries[key] = entry[V]{v, now.Add(TTL)}
+		c.entries[key] = entry[V]{v, now.Add(c.ttl)}
 	}
 	return v, nil
 }

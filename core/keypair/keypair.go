@@ -30,6 +30,7 @@ const (
 	OIDCRS256  Purpose = "oidc-rs256"  // RSA: signs id tokens
 	OIDCES256  Purpose = "oidc-es256"  // P-256: signs id tokens of applications that ask for it
 	rsaBits            = 2048          // the smallest size that every identity provider and client library accepts
+	secretName         = "secret"      // what Secret answers
 	certYears          = 30            // providers pin the certificate; its end would be an outage
 	commonName         = "Portico SSO" // subject of the SAML certificate
 )
@@ -45,7 +46,8 @@ type Pair struct {
 
 type stored struct {
 	ID          string    `json:"id"`
-	PKCS8       []byte    `json:"pkcs8"`
+	PKCS8       []byte    `json:"pkcs8,omitempty"`
+	Secret      []byte    `json:"secret,omitempty"` // of Secret alone
 	Certificate []byte    `json:"certificate,omitempty"`
 	CreatedAt   time.Time `json:"createdAt"`
 
@@ -75,23 +77,36 @@ func NewService(records *store.Store, ids id.Source) *Service {
 	}}
 }
 
+// Secret reads the 32 random bytes that all instances share, or makes and keeps them.
+func (s *Service) Secret(ctx context.Context) ([]byte, error) {
+	k, err := s.ensure(ctx, secretName, func() (stored, error) {
+		return stored{ID: secretName, Secret: s.ids.Bytes(32), CreatedAt: s.ids.Now().UTC()}, nil
+	})
+	return k.Secret, err
+}
+
 // Ensure reads the pair of a purpose, or makes and keeps it. Of two instances that start at once, one makes it.
 func (s *Service) Ensure(ctx context.Context, purpose Purpose) (Pair, error) {
-	k, err := s.repo.Get(ctx, string(purpose))
+	k, err := s.ensure(ctx, string(purpose), func() (stored, error) { return s.generate(purpose) })
+	if err != nil {
+		return Pair{}, err
+	}
+	return k.pair()
+}
+
+func (s *Service) ensure(ctx context.Context, name string, generate func() (stored, error)) (stored, error) {
+	k, err := s.repo.Get(ctx, name)
 	if fault.Is(err, fault.NotFound) {
-		if k, err = s.generate(purpose); err != nil {
-			return Pair{}, err
+		if k, err = generate(); err != nil {
+			return k, err
 		}
 		insert := s.repo.Insert(k)
 		err = s.repo.Once(ctx, &insert, func() error { return s.store.Commit(ctx, insert) })
 		if err == nil || store.Taken(err, collection, "") { // whose it is that is kept
-			k, err = s.repo.Get(ctx, string(purpose))
+			k, err = s.repo.Get(ctx, name)
 		}
 	}
-	if err != nil {
-		return Pair{}, s.repo.Fault(err)
-	}
-	return k.pair()
+	return k, s.repo.Fault(err)
 }
 
 func (s *Service) generate(purpose Purpose) (stored, error) {

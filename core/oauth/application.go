@@ -12,6 +12,7 @@ import (
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/ports/jose"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -32,6 +33,12 @@ type Application struct {
 	Scopes      []string    `json:"scopes,omitempty"`      // of its own, beside those of OpenID Connect
 	Resources   []string    `json:"resources,omitempty"`   // protected resources that its tokens may be for (RFC 8707)
 	TokenFormat TokenFormat `json:"tokenFormat,omitempty"` // "" is Opaque
+
+	AuthMethod  AuthMethod `json:"authMethod,omitempty"`  // "" is the secret, or nothing for a public one
+	JWKS        string     `json:"jwks,omitempty"`        // its public keys (RFC 7517 §5), or
+	JWKSURI     string     `json:"jwksUri,omitempty"`     // where they are
+	TLSSubject  string     `json:"tlsSubject,omitempty"`  // of its certificate: the distinguished name (RFC 4514) or a DNS name
+	RequireDPoP bool       `json:"requireDpop,omitempty"` // its tokens are bound to a key (RFC 9449 §5.2)
 
 	Version int64 `json:"-"`
 }
@@ -100,6 +107,11 @@ type ApplicationInput struct {
 	Scopes       *[]string
 	Resources    *[]string
 	TokenFormat  *TokenFormat
+	AuthMethod   *AuthMethod
+	JWKS         *string
+	JWKSURI      *string
+	TLSSubject   *string
+	RequireDPoP  *bool
 }
 
 // CreateApplication makes an application. The secret of a confidential one is returned here and never again.
@@ -108,11 +120,11 @@ func (s *Service) CreateApplication(ctx context.Context, projectID string, in Ap
 	now := s.now()
 	a := Application{ID: s.IDs.UUID(), ProjectID: projectID, IDTokenAlg: RS256, CreatedAt: now, UpdatedAt: now,
 		Public: in.Public != nil && *in.Public}
-	if err := a.apply(in); err != nil {
+	if err := a.apply(in, s.JOSE); err != nil {
 		return Application{}, "", err
 	}
 	var secret string
-	if !a.Public {
+	if !a.Public && a.AuthMethod == "" {
 		secret = s.IDs.Secret(secretPrefix)
 		a.SecretHash = id.Hash(secret)
 	}
@@ -149,7 +161,7 @@ func (s *Service) UpdateApplication(ctx context.Context, applicationID string, i
 		if in.Public != nil && *in.Public != a.Public {
 			return fault.At("public", "immutable", "Make a new application to change its type.")
 		}
-		return a.apply(in)
+		return a.apply(in, s.JOSE)
 	})
 }
 
@@ -164,8 +176,11 @@ func (s *Service) RotateSecret(ctx context.Context, applicationID string, overla
 	}
 	secret := s.IDs.Secret(secretPrefix)
 	a, err := s.changeApplication(ctx, applicationID, func(a *Application) error {
-		if a.Public {
+		switch {
+		case a.Public:
 			return fault.At("id", "public_client", "A public application has no secret.")
+		case a.AuthMethod != "":
+			return fault.At("id", "no_secret", "The application presents itself in another way than by a secret.")
 		}
 		a.OldSecret = oldSecret{}
 		if overlap > 0 {
@@ -203,7 +218,7 @@ func (s *Service) DeleteProject(ctx context.Context, projectID string) error {
 	})
 }
 
-func (a *Application) apply(in ApplicationInput) error {
+func (a *Application) apply(in ApplicationInput, keys jose.JOSE) error {
 	if in.Name != nil {
 		a.Name = strings.TrimSpace(*in.Name)
 	}
@@ -214,6 +229,9 @@ func (a *Application) apply(in ApplicationInput) error {
 		a.RedirectURIs = *in.RedirectURIs
 	}
 	if err := a.applyGrants(in); err != nil {
+		return err
+	}
+	if err := a.applyAuth(in, keys); err != nil {
 		return err
 	}
 	if err := validRedirectURIs(a.RedirectURIs, a.May(AuthorizationCode)); err != nil {

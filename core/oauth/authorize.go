@@ -34,6 +34,7 @@ type continuation struct {
 	Challenge     string    `json:"challenge,omitempty"`
 	Scope         []string  `json:"scope,omitempty"`
 	Resources     []string  `json:"resources,omitempty"`
+	ProofKey      string    `json:"proofKey,omitempty"` // dpop_jkt (RFC 9449 §10)
 	Requested     requested `json:"requested"`
 }
 
@@ -112,6 +113,7 @@ func (s *Service) continuation(q url.Values, t target, c sso.Connection) continu
 	if t.application != nil {
 		next.ApplicationID = t.application.ID
 		next.Scope, next.Resources = t.application.grantedScope(next.Scope), q["resource"]
+		next.ProofKey = q.Get("dpop_jkt")
 	}
 	next.Requested = requested{
 		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: "saml",
@@ -151,7 +153,7 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 	case challenge != "" && !validChallenge(challenge):
 		return oauthError("invalid_request", "code_challenge must be the base64url form of a SHA-256")
 	}
-	for _, name := range []string{"state", "nonce", "scope", "client_id", "login_hint"} {
+	for _, name := range []string{"state", "nonce", "scope", "client_id", "login_hint", "dpop_jkt"} {
 		switch value := q.Get(name); {
 		case len(value) > 2048:
 			return oauthError("invalid_request", name+" is longer than 2048 bytes")

@@ -88,7 +88,7 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 	err := s.SSO.Complete(ctx, login, func(person identity.Identity) store.Op {
 		c := login.Connection
 		return s.codes.Insert(code{
-			ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ExpiresAt: s.now().Add(codeTTL),
+			ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ProofKey: next.ProofKey, ExpiresAt: s.now().Add(codeTTL),
 			Grant: &grant{
 				ClientID: next.ClientID, ApplicationID: next.ApplicationID,
 				ConnectionID: c.ID, OrganizationID: c.OrganizationID, ProjectID: c.ProjectID,

@@ -12,11 +12,19 @@ type Credentials struct {
 	ClientID, Secret string
 	// AsSent are the same two before form-decoding, from a client that does not encode what it puts into Basic.
 	AsSent *Credentials
+
+	Assertion   string   // client_assertion (RFC 7523 §2.2)
+	Certificate []byte   // of the TLS client, in DER, as a trusted proxy forwarded it
+	DPoP        []string // DPoP headers (RFC 9449 §4.1)
+	Method, URL string   // of the request, as the client sees it, without query
 }
 
 // authenticate finds the application that a request presents itself as, and has it prove that. A public one cannot: what
 // it presents beside must be proof enough (a code with PKCE, a refresh token). Faults: Unauthenticated invalid_client.
 func (s *Service) authenticate(ctx context.Context, creds Credentials) (Application, error) {
+	if creds.ClientID == "" && creds.Assertion != "" {
+		creds.ClientID = assertedClient(creds.Assertion)
+	}
 	if creds.ClientID == "" {
 		return Application{}, invalidClient("Please specify client_id")
 	}
@@ -30,12 +38,20 @@ func (s *Service) authenticate(ctx context.Context, creds Credentials) (Applicat
 	if err != nil {
 		return Application{}, err
 	}
-	return app, s.prove(app, creds)
+	return app, s.prove(ctx, app, creds)
 }
 
 // prove holds what a client presents against what the application has.
-func (s *Service) prove(app Application, creds Credentials) error {
+func (s *Service) prove(ctx context.Context, app Application, creds Credentials) error {
 	switch {
+	case app.AuthMethod != "" && creds.Secret != "":
+		return invalidClient("The application has no client_secret")
+	case app.AuthMethod == PrivateKeyJWT:
+		return s.proveByAssertion(ctx, app, creds)
+	case app.byCertificate():
+		return s.proveByCertificate(ctx, app, creds)
+	case creds.Assertion != "":
+		return invalidClient("The application does not present itself by a client_assertion")
 	case app.Public && creds.Secret != "":
 		return invalidClient("A public client has no client_secret")
 	case app.Public:
@@ -60,13 +76,16 @@ func (s *Service) authenticateApplication(ctx context.Context, g grant, creds Cr
 	if err != nil {
 		return err
 	}
+	if creds.ClientID == "" && creds.Assertion != "" {
+		creds.ClientID = assertedClient(creds.Assertion)
+	}
 	switch {
 	case creds.ClientID == "":
 		return invalidClient("Please specify client_id")
 	case creds.ClientID != app.ID:
 		return oauthError("invalid_grant", "The code was issued to another client")
 	}
-	return s.prove(app, creds)
+	return s.prove(ctx, app, creds)
 }
 
 // authenticatePolis follows the Polis contract §2.6. PKCE alone is proof; the client_id, where there is one, must

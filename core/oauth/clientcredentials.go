@@ -23,6 +23,9 @@ func (s *Service) clientCredentials(ctx context.Context, form url.Values, c Cred
 		return TokenResponse{}, err
 	}
 	i := s.newIssuing()
+	if i.confirm, err = s.confirm(ctx, app, c); err != nil {
+		return TokenResponse{}, err
+	}
 	if err := s.issue(ctx, &i, g, app); err != nil {
 		return TokenResponse{}, err
 	}

@@ -33,6 +33,9 @@ type redemption struct {
 	codeID  string
 	family  *family // where the application may come back without the person
 	refused error   // why it burns the code instead
+	proven  bool    // that issuing.confirm may be bound to
+
+	authenticated bool // by what may be presented once
 }
 
 // bought reports whether it was this use that used the code.
@@ -52,7 +55,7 @@ func (s *Service) tryRedeem(ctx context.Context, r *redemption, form url.Values,
 	case found.Grant == nil:
 		return s.replayed(ctx, found)
 	}
-	if refused := s.mayRedeem(ctx, found, form, c); refused != nil {
+	if refused := s.mayRedeem(ctx, r, found, form, c); refused != nil {
 		if f := fault.From(refused); f.Kind == fault.Internal || f.Kind == fault.Unavailable {
 			return refused
 		}
@@ -63,7 +66,7 @@ func (s *Service) tryRedeem(ctx context.Context, r *redemption, form url.Values,
 		}
 		return refused
 	}
-	return s.useCode(ctx, r, found, form)
+	return s.useCode(ctx, r, found, form, c)
 }
 
 // replayed answers the second use of a code: what the first bought ends (RFC 6749 §4.1.2).
@@ -85,10 +88,13 @@ func (s *Service) replayed(ctx context.Context, used code) error {
 }
 
 // useCode gives the tokens for a code and marks it as used, in one commit.
-func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.Values) error {
+func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.Values, creds Credentials) error {
 	g := *c.Grant
 	app, err := s.applicationOf(ctx, g)
 	if err != nil {
+		return err
+	}
+	if r.confirm, err = r.confirmed(ctx, s, app, c, creds); err != nil {
 		return err
 	}
 	asked := g
@@ -107,7 +113,7 @@ func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.V
 	ops := []store.Op{s.tokens.Insert(r.token)}
 	if g.ApplicationID != "" && app.May(RefreshToken) && slices.Contains(g.Scope, offlineAccess) {
 		if r.family == nil {
-			f := s.newFamily(g)
+			f := s.newFamily(g, app.familyConfirmation(r.confirm))
 			f.buy(r.token, s.now())
 			r.family = &f
 		}
@@ -116,6 +122,19 @@ func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.V
 		ops = append(ops, s.families.Insert(*r.family))
 	}
 	return s.commit(ctx, append(ops, s.codes.Update(used))...)
+}
+
+// confirmed says to which key the tokens are bound. The proof is looked at once: it is good for one use.
+func (r *redemption) confirmed(ctx context.Context, s *Service, app Application, c code, creds Credentials) (confirmation, error) {
+	if r.proven || c.Grant.ApplicationID == "" {
+		return r.confirm, nil
+	}
+	cnf, err := s.confirm(ctx, app, creds)
+	if err == nil && c.ProofKey != "" && c.ProofKey != cnf.Thumbprint {
+		err = invalidProof("The code is for another key than the DPoP proof's")
+	}
+	r.proven = err == nil
+	return cnf, err
 }
 
 // applicationOf is the application of a grant, and the zero one for a Polis-style client's.
@@ -131,7 +150,7 @@ func (s *Service) applicationOf(ctx context.Context, g grant) (Application, erro
 }
 
 // mayRedeem checks that this client may redeem the code here and proves to be the one it was issued to.
-func (s *Service) mayRedeem(ctx context.Context, c code, form url.Values, creds Credentials) error {
+func (s *Service) mayRedeem(ctx context.Context, r *redemption, c code, form url.Values, creds Credentials) error {
 	verifier, redirectURI := form.Get("code_verifier"), form.Get("redirect_uri")
 	idpInitiated := c.Grant.Requested.IsIdPFlow
 	switch {
@@ -148,8 +167,11 @@ func (s *Service) mayRedeem(ctx context.Context, c code, form url.Values, creds 
 	if c.Grant.ApplicationID != "" {
 		authenticate = s.authenticateApplication
 	}
-	if err := authenticate(ctx, *c.Grant, creds, c.Challenge != ""); err != nil {
-		return err
+	if !r.authenticated {
+		if err := authenticate(ctx, *c.Grant, creds, c.Challenge != ""); err != nil {
+			return err
+		}
+		r.authenticated = true
 	}
 	return s.stillGood(ctx, *c.Grant)
 }

@@ -1,6 +1,9 @@
 package oauth
 
-import "github.com/portico-sso/portico/core/keypair"
+import (
+	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/ports/jose"
+)
 
 // Metadata is the discovery document (OpenID Connect Discovery §3): it announces exactly what works.
 type Metadata struct {
@@ -20,6 +23,9 @@ type Metadata struct {
 	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	DPoPAlgs              []string `json:"dpop_signing_alg_values_supported"`
+	BoundToCertificates   bool     `json:"tls_client_certificate_bound_access_tokens"`
 	Scopes                []string `json:"scopes_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
@@ -41,15 +47,27 @@ func (s *Service) Discovery() Metadata {
 		IDTokenAlgs:           []Alg{RS256, ES256},
 		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
 		ChallengeMethods:      []string{"S256"},
-		TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post", "none"},
+		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
+		TokenAuthAlgs:         jose.Algs,
+		DPoPAlgs:              DPoPAlgs,
+		BoundToCertificates:   s.Certificates,
 		IntrospectionEndpoint: s.Issuer + PathIntrospect,
-		IntrospectionMethods:  []string{"client_secret_basic", "client_secret_post"},
+		IntrospectionMethods:  s.confidentialMethods(),
 		RevocationEndpoint:    s.Issuer + PathRevoke,
-		RevocationMethods:     []string{"client_secret_basic", "client_secret_post", "none"},
+		RevocationMethods:     append(s.confidentialMethods(), "none"),
 		Scopes:                openIDScopes,
 		Claims: []string{"iss", "sub", "aud", "iat", "exp", "nonce", "auth_time", "id", "email", "firstName", "lastName",
 			"given_name", "family_name", "name", "roles", "groups", "idHash", "organization_id", "connection_id", "raw"},
 	}
+}
+
+// confidentialMethods are the ways in which a client can prove who it is.
+func (s *Service) confidentialMethods() []string {
+	methods := []string{"client_secret_basic", "client_secret_post", string(PrivateKeyJWT)}
+	if s.Certificates {
+		methods = append(methods, string(TLSClient), string(SelfSignedTLS))
+	}
+	return methods
 }
 
 // KeySet is the public signing keys (RFC 7517 §5).

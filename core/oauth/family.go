@@ -28,6 +28,8 @@ type family struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 	Bought    []bought  `json:"bought,omitempty"` // access tokens that are alive, for ending them
 
+	Confirmation confirmation `json:"cnf,omitzero"` // of a public client, which proves itself by nothing else (RFC 9449 §5)
+
 	version int64
 }
 
@@ -45,11 +47,19 @@ const (
 	maxBought    = 20
 )
 
-func (s *Service) newFamily(g grant) family {
+func (s *Service) newFamily(g grant, cnf confirmation) family {
 	now := s.now()
-	f := family{ID: s.IDs.Hex(16), Grant: g, Key: s.IDs.Bytes(32), Number: 1, RotatedAt: now, StartedAt: now}
+	f := family{ID: s.IDs.Hex(16), Grant: g, Key: s.IDs.Bytes(32), Number: 1, RotatedAt: now, StartedAt: now, Confirmation: cnf}
 	f.extend(now)
 	return f
+}
+
+// familyConfirmation is what refreshing is bound to. A confidential client proves itself instead.
+func (a Application) familyConfirmation(cnf confirmation) confirmation {
+	if a.Public {
+		return cnf
+	}
+	return confirmation{}
 }
 
 func (f *family) extend(now time.Time) {

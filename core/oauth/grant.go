@@ -98,6 +98,7 @@ type code struct {
 	Grant       *grant    `json:"grant,omitempty"` // nil once used
 	RedirectURI string    `json:"redirectUri,omitempty"`
 	Challenge   string    `json:"challenge,omitempty"` // PKCE S256, or ""
+	ProofKey    string    `json:"proofKey,omitempty"`  // thumbprint of the key that the redemption has to prove (RFC 9449 §10)
 	TokenID     string    `json:"tokenId,omitempty"`   // what the first use bought, for a replay to revoke
 	FamilyID    string    `json:"familyId,omitempty"`  // and where it bought more
 	ExpiresAt   time.Time `json:"expiresAt"`
@@ -107,10 +108,12 @@ type code struct {
 
 // accessToken is an access token. Its id is the hash of what the client is given.
 type accessToken struct {
-	ID        string    `json:"id"`
-	Grant     grant     `json:"grant"`
-	FamilyID  string    `json:"familyId,omitempty"` // of which it was bought
-	ExpiresAt time.Time `json:"expiresAt"`
+	ID       string `json:"id"`
+	Grant    grant  `json:"grant"`
+	FamilyID string `json:"familyId,omitempty"` // of which it was bought
+
+	Confirmation confirmation `json:"cnf,omitzero"`
+	ExpiresAt    time.Time    `json:"expiresAt"`
 
 	version int64
 }

@@ -11,16 +11,19 @@ import (
 
 // Introspection is what a token is (RFC 7662 §2.2). Of one that is not active nothing else is said.
 type Introspection struct {
-	Active         bool     `json:"active"`
-	Scope          string   `json:"scope,omitempty"`
-	ClientID       string   `json:"client_id,omitempty"`
-	TokenType      string   `json:"token_type,omitempty"`
-	ExpiresAt      int64    `json:"exp,omitempty"`
-	Subject        string   `json:"sub,omitempty"`
-	Audience       any      `json:"aud,omitempty"`
-	Issuer         string   `json:"iss,omitempty"`
-	Username       string   `json:"username,omitempty"`
-	AuthTime       int64    `json:"auth_time,omitempty"`
+	Active    bool   `json:"active"`
+	Scope     string `json:"scope,omitempty"`
+	ClientID  string `json:"client_id,omitempty"`
+	TokenType string `json:"token_type,omitempty"`
+	ExpiresAt int64  `json:"exp,omitempty"`
+	Subject   string `json:"sub,omitempty"`
+	Audience  any    `json:"aud,omitempty"`
+	Issuer    string `json:"iss,omitempty"`
+	Username  string `json:"username,omitempty"`
+	AuthTime  int64  `json:"auth_time,omitempty"`
+
+	Confirmation confirmation `json:"cnf,omitzero"`
+
 	OrganizationID string   `json:"organization_id,omitempty"`
 	Roles          []string `json:"roles,omitempty"`
 	Groups         []string `json:"groups,omitempty"`
@@ -49,7 +52,10 @@ func (s *Service) Introspect(ctx context.Context, form url.Values, c Credentials
 		if err != nil || t.Grant.ProjectID != app.ProjectID {
 			return inactive(err)
 		}
-		g, i = t.Grant, Introspection{ExpiresAt: t.ExpiresAt.Unix(), TokenType: "Bearer", Audience: s.audience(t.Grant)}
+		g, i = t.Grant, Introspection{ExpiresAt: t.ExpiresAt.Unix(), TokenType: "Bearer", Audience: s.audience(t.Grant), Confirmation: t.Confirmation}
+		if t.Confirmation.Thumbprint != "" {
+			i.TokenType = "DPoP"
+		}
 	}
 	return s.introspected(ctx, g, i)
 }

@@ -23,6 +23,9 @@ func (s *Service) refresh(ctx context.Context, form url.Values, c Credentials) (
 		return TokenResponse{}, oauthError("unauthorized_client", "The application may not refresh")
 	}
 	i := s.newIssuing()
+	if i.confirm, err = s.confirm(ctx, app, c); err != nil {
+		return TokenResponse{}, err
+	}
 	made := func(ctx context.Context) (bool, error) { return s.kept(ctx, &i) }
 	err = s.once(ctx, made, func() error { return s.tryRefresh(ctx, &i, app, form) })
 	return i.response, err
@@ -44,6 +47,9 @@ func (s *Service) tryRefresh(ctx context.Context, i *issuing, app Application, f
 			return err
 		}
 		return invalidRefreshToken()
+	}
+	if (f.Confirmation != confirmation{}) && f.Confirmation != i.confirm {
+		return oauthError("invalid_grant", "The refresh token is bound to another key")
 	}
 	if err := s.stillGood(ctx, f.Grant); err != nil {
 		return err

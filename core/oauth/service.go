@@ -13,6 +13,8 @@ import (
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/core/sso"
+	"github.com/portico-sso/portico/ports/jose"
+	"github.com/portico-sso/portico/ports/outbound"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -30,8 +32,13 @@ type Options struct {
 	RS256, ES256      keypair.Pair
 	Digest            func(string) string // as in sso.Options
 	Issuer            string              // the public URL
+	JOSE              jose.JOSE
+	Fetch             outbound.Fetcher
+	Secret            []byte // of this installation: what every instance can make and nobody else
 	Logger            *slog.Logger
 
+	// Certificates says that a proxy forwards the certificates of TLS clients.
+	Certificates bool
 	// ClientSecretVerifier is the shared secret of clients that name a tenant and a product; "" allows none.
 	ClientSecretVerifier string
 	// PolisRedirectMatch compares scheme, host and port alone for connections made over /api/v1/sso.
@@ -45,6 +52,7 @@ type Service struct {
 	codes         record.Repo[code]
 	tokens        record.Repo[accessToken]
 	families      record.Repo[family]
+	fetched       *cache.Cache[[]byte] // key sets of applications, by address
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
 }
@@ -53,6 +61,7 @@ const (
 	codes    = "codes"
 	tokens   = "access_tokens"
 	families = "token_families"
+	used     = "used_proofs"
 )
 
 // Collections declares what this module keeps in the store of records.
@@ -72,12 +81,13 @@ func SessionCollections() store.Schema {
 		{Name: codes, Expires: true, Sealed: true},
 		{Name: tokens, Expires: true, Sealed: true},
 		{Name: families, Expires: true, Sealed: true},
+		{Name: used, Expires: true},
 	}
 }
 
 // NewService makes the service.
 func NewService(o Options) *Service {
-	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now), organizations: cache.New[string](o.IDs.Now),
+	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now), fetched: cache.NewFor[[]byte](o.IDs.Now, time.Minute), organizations: cache.New[string](o.IDs.Now),
 		applications: record.Repo[Application]{
 			Store: o.Records, Collection: applications, Noun: "application",
 			Head: applicationHead, SetVersion: func(a *Application, v int64) { a.Version = v },

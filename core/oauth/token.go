@@ -47,6 +47,7 @@ func (s *Service) Token(ctx context.Context, form url.Values, c Credentials) (To
 // again.
 type issuing struct {
 	secret   string // the access token
+	confirm  confirmation
 	token    accessToken
 	response TokenResponse
 }
@@ -66,7 +67,7 @@ func (s *Service) issue(ctx context.Context, i *issuing, g grant, app Applicatio
 		return nil
 	}
 	now := s.now()
-	t := accessToken{Grant: g, ExpiresAt: now.Add(g.tokenTTL(app))}
+	t := accessToken{Grant: g, ExpiresAt: now.Add(g.tokenTTL(app)), Confirmation: i.confirm}
 	if app.TokenFormat == JWT {
 		var err error
 		if i.secret, err = s.jwtAccessToken(t, app, now, i.secret); err != nil {
@@ -75,6 +76,9 @@ func (s *Service) issue(ctx context.Context, i *issuing, g grant, app Applicatio
 	}
 	t.ID = id.Hash(i.secret)
 	i.response = TokenResponse{AccessToken: i.secret, TokenType: "bearer", ExpiresIn: int64(t.ExpiresAt.Sub(now).Seconds())}
+	if i.confirm.Thumbprint != "" {
+		i.response.TokenType = "DPoP"
+	}
 	if g.openID() && g.IdentityID != "" {
 		var err error
 		if i.response.IDToken, err = s.idToken(g, app, now); err != nil {
@@ -106,6 +110,9 @@ func (s *Service) jwtAccessToken(t accessToken, app Application, now time.Time, 
 	}
 	if g.IdentityID == "" {
 		claims["sub"] = g.ApplicationID // RFC 9068 §2.2: nobody but the client is involved
+	}
+	if (t.Confirmation != confirmation{}) {
+		claims["cnf"] = t.Confirmation
 	}
 	if len(g.Scope) > 0 {
 		claims["scope"] = strings.Join(g.Scope, " ")
@@ -163,7 +170,8 @@ func (s *Service) kept(ctx context.Context, i *issuing) (bool, error) {
 	return err == nil, err
 }
 
-func bearer(authorization string) string {
-	_, token, _ := strings.Cut(strings.TrimSpace(authorization), " ")
-	return strings.TrimSpace(token)
+// presentedToken reads an Authorization header. Polis takes any scheme.
+func presentedToken(authorization string) (scheme, token string) {
+	scheme, token, _ = strings.Cut(strings.TrimSpace(authorization), " ")
+	return scheme, strings.TrimSpace(token)
 }

@@ -8,9 +8,10 @@ import (
 )
 
 // Userinfo answers with the claims about the person an access token stands for (OpenID Connect Core §5.3).
-// Faults: Unauthenticated with code invalid_token, or missing_token where none is given.
-func (s *Service) Userinfo(ctx context.Context, authorization string) (map[string]any, error) {
-	secret := bearer(authorization)
+// Faults: Unauthenticated with code invalid_token, or missing_token where none is given; Invalid invalid_dpop_proof and
+// use_dpop_nonce of a token that is bound to a key.
+func (s *Service) Userinfo(ctx context.Context, authorization string, c Credentials) (map[string]any, error) {
+	scheme, secret := presentedToken(authorization)
 	if secret == "" {
 		return nil, fault.New(fault.Unauthenticated, "missing_token", "Unauthorized")
 	}
@@ -19,6 +20,9 @@ func (s *Service) Userinfo(ctx context.Context, authorization string) (map[strin
 		return nil, invalidToken()
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.confirmed(ctx, t.Confirmation, scheme, secret, c); err != nil {
 		return nil, err
 	}
 	g := t.Grant
