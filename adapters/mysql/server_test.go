@@ -18,7 +18,7 @@ import (
 // foreign are settings that an operator may have for other programs and that a session here must not depend on.
 var foreign = map[engines.Engine][]string{
 	engines.MariaDB: {
-		"--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,IGNORE_SPACE",
+		"--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,IGNORE_SPACE,EMPTY_STRING_IS_NULL",
 		"--character-set-server=latin1", "--collation-server=latin1_swedish_ci", "--skip-character-set-client-handshake",
 		"--autocommit=0", "--transaction-isolation=SERIALIZABLE", "--innodb-default-row-format=compact",
 		"--default-storage-engine=Aria", "--lc-messages=de_DE", "--lower-case-table-names=1", "--default-time-zone=+05:45",
@@ -38,6 +38,7 @@ func TestForeignSettings(t *testing.T) {
 		t.Run(string(e), func(t *testing.T) {
 			s := engines.Start(t, e, engines.Options{Fast: true, Args: foreign[e]})
 			conformance(t, func(t *testing.T) string { return s.Fresh(t) })
+			t.Run("widest", func(t *testing.T) { writeWidest(t, s.Fresh(t)) })
 		})
 	}
 }

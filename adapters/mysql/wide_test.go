@@ -29,9 +29,8 @@ func openStore(t testing.TB, text string, s store.Schema) *store.Store {
 	return st
 }
 
-// TestWidest writes documents with the longest keys in many indexes: InnoDB bounds what an index entry, a row in its page
-// and a change in the undo log may have.
-func TestWidest(t *testing.T) {
+// widest is a collection with two unique indexes of four fields each.
+func widest() store.Collection {
 	c := store.Collection{Name: "widest", Expires: true}
 	for i := range 2 {
 		x := store.Index{Name: fmt.Sprintf("by_%d", i), Unique: true}
@@ -40,6 +39,14 @@ func TestWidest(t *testing.T) {
 		}
 		c.Indexes = append(c.Indexes, x)
 	}
+	return c
+}
+
+// writeWidest writes documents with the longest keys there: InnoDB bounds what an index entry, a row in its page and a
+// change in the undo log may have.
+func writeWidest(t *testing.T, fresh string) {
+	t.Helper()
+	c := widest()
 	doc := func(id, letter string) store.Doc {
 		d := store.Doc{ID: id + strings.Repeat("i", store.MaxKeyBytes-1), Keys: map[string]string{}}
 		for _, f := range c.Fields() {
@@ -47,31 +54,33 @@ func TestWidest(t *testing.T) {
 		}
 		return d
 	}
+	s, ctx := openStore(t, fresh, store.Schema{c}), t.Context()
+	a, b := doc("1", "a"), doc("2", "b")
+	a.Body = bytes.Repeat([]byte{0xff}, 9000)
+	if err := s.Commit(ctx, store.Insert("widest", a), store.Insert("widest", b)); err != nil {
+		t.Fatalf("insert: %v", err)
+	}
+	for i := range int64(4) {
+		d := doc("1", string(rune('c'+i)))
+		d.Version, d.Body = i+1, a.Body
+		if err := s.Commit(ctx, store.Update("widest", d)); err != nil {
+			t.Fatalf("update %d: %v", i, err)
+		}
+	}
+	if err := s.Commit(ctx, store.Insert("widest", doc("3", "b"))); err != nil {
+		t.Errorf("another: %v", err)
+	}
+	if err := s.Commit(ctx, store.Delete("widest", store.Doc{ID: a.ID, Version: 5})); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if n, err := s.Count(ctx, "widest", store.Range{Index: "by_1"}); n != 2 || err != nil {
+		t.Errorf("count: %d, %v", n, err)
+	}
+}
+
+func TestWidest(t *testing.T) {
 	for _, e := range servers {
-		t.Run(string(e), func(t *testing.T) {
-			s, ctx := openStore(t, engines.Fresh(t, e), store.Schema{c}), t.Context()
-			a, b := doc("1", "a"), doc("2", "b")
-			a.Body = bytes.Repeat([]byte{0xff}, 9000)
-			if err := s.Commit(ctx, store.Insert("widest", a), store.Insert("widest", b)); err != nil {
-				t.Fatalf("insert: %v", err)
-			}
-			for i := range int64(4) {
-				d := doc("1", string(rune('c'+i)))
-				d.Version, d.Body = i+1, a.Body
-				if err := s.Commit(ctx, store.Update("widest", d)); err != nil {
-					t.Fatalf("update %d: %v", i, err)
-				}
-			}
-			if err := s.Commit(ctx, store.Insert("widest", doc("3", "b"))); err != nil {
-				t.Errorf("another: %v", err)
-			}
-			if err := s.Commit(ctx, store.Delete("widest", store.Doc{ID: a.ID, Version: 5})); err != nil {
-				t.Errorf("delete: %v", err)
-			}
-			if n, err := s.Count(ctx, "widest", store.Range{Index: "by_1"}); n != 2 || err != nil {
-				t.Errorf("count: %d, %v", n, err)
-			}
-		})
+		t.Run(string(e), func(t *testing.T) { writeWidest(t, engines.Fresh(t, e)) })
 	}
 }
 
