@@ -201,3 +201,15 @@ func TestHurried(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectTimeout meets a server that takes connections and says nothing.
+func TestConnectTimeout(t *testing.T) {
+	fresh := engines.Fresh(t, engines.MariaDB)
+	p := engines.NewProxy(t, address(t, fresh))
+	p.Decide(func(engines.Chunk) engines.Fate { return engines.Swallow })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := open(ctx, t, with(t, with(t, p.URL(fresh), "connect_timeout", "1"), "call_timeout", "5m"), things); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
+	}
+}

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -29,7 +30,7 @@ func (c config) ask(ctx context.Context) (server, error) {
 		'tx_isolation', 'max_allowed_packet', 'innodb_page_size', 'innodb_flush_log_at_trx_commit', 'log_bin', 'binlog_format',
 		'wsrep_on', 'idle_transaction_timeout')`)
 	if err != nil {
-		return nil, asked(ctx, err)
+		return nil, c.asked(ctx, err)
 	}
 	defer func() { _ = rows.Close() }()
 	s := server{}
@@ -41,16 +42,35 @@ func (c config) ask(ctx context.Context) (server, error) {
 		s[strings.ToLower(name)] = value
 	}
 	if err := rows.Err(); err != nil {
-		return nil, asked(ctx, err)
+		return nil, c.asked(ctx, err)
 	}
 	return s, nil
 }
 
-func asked(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+func (c config) asked(ctx context.Context, err error) error {
+	var e *mysql.MySQLError
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &e) && c.cure(e) != "":
+		return fmt.Errorf("%s: %w", c.cure(e), err)
 	}
 	return outcome(err)
+}
+
+// cure is what to do where the server does not let us in and waiting does not help.
+func (c config) cure(e *mysql.MySQLError) string {
+	switch e.Number {
+	case 1045, 1698: // ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+		return "the server does not let in this user and password: correct them in the URL, or the account at the server"
+	case 1044: // ER_DBACCESS_DENIED_ERROR
+		return "there is no database " + c.conn.DBName + ", or the user may not use it: make it, or grant what docs/mysql.md lists"
+	case 1049: // ER_BAD_DB_ERROR
+		return "there is no database " + c.conn.DBName + ": make it, or name another in the URL"
+	case 1130: // ER_HOST_NOT_PRIVILEGED
+		return "the server lets in nobody from this machine: make an account that may come from here"
+	}
+	return ""
 }
 
 // vitess says that the server is Vitess, as PlanetScale's are: it gives each session the settings it needs, and holds a
