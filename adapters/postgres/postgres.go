@@ -71,7 +71,7 @@ func (c config) examine(ctx context.Context, pool *sql.DB, logger *slog.Logger) 
 		coalesce(current_setting('fsync', true), '')`).Scan(&encoding, &commit, &fsync)
 	switch {
 	case err != nil:
-		return outcome(err)
+		return c.outcome(err)
 	case encoding != "UTF8":
 		return fmt.Errorf("the database's encoding is %s; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	case commit == "off" || fsync == "off":
@@ -81,10 +81,12 @@ func (c config) examine(ctx context.Context, pool *sql.DB, logger *slog.Logger) 
 }
 
 // outcome says an error of opening in the port's terms.
-func outcome(err error) error {
+func (c config) outcome(err error) error {
 	var e *pgconn.PgError
-	if errors.As(err, &e) && strings.Contains(e.Message, "unsupported startup parameter") { // as PgBouncer says
-		return fmt.Errorf("%s: %w", pooled, err)
+	if errors.As(err, &e) {
+		if cure := c.cure(e); cure != "" {
+			return fmt.Errorf("%s: %w", cure, err)
+		}
 	}
 	switch explain(err).Kind {
 	case bunstore.Unavailable, bunstore.Lost:
@@ -94,4 +96,17 @@ func outcome(err error) error {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err
+}
+
+// cure is what to do where the server does not let us in and waiting does not help.
+func (c config) cure(e *pgconn.PgError) string {
+	switch {
+	case e.Code == "28P01", e.Code == "28000": // invalid_password, invalid_authorization_specification
+		return "the server does not let in this user and password: correct them in the URL, or the role or pg_hba.conf at the server"
+	case e.Code == "3D000": // invalid_catalog_name
+		return "there is no database " + c.conn.Database + ": make it, or name another in the URL"
+	case strings.Contains(e.Message, "unsupported startup parameter"): // as PgBouncer says
+		return pooled
+	}
+	return ""
 }

@@ -90,7 +90,8 @@ func TestOpenRefuses(t *testing.T) {
 	}{
 		"nobody listens":          {"postgres://127.0.0.1:1/x?sslmode=disable", store.ErrUnavailable, "127.0.0.1:1"},
 		"nobody answers":          {"postgres://" + l.Addr().String() + "/x?sslmode=disable&connect_timeout=1", store.ErrUnavailable, l.Addr().String()},
-		"no such database":        {strings.Replace(server, "/postgres?", "/no_such?", 1), store.ErrUnavailable, "no_such"},
+		"no such database":        {strings.Replace(server, "/postgres?", "/no_such?", 1), nil, "there is no database no_such: make it"},
+		"a wrong password":        {strings.Replace(server, "portico:portico@", "portico:other@", 1), nil, "correct them in the URL"},
 		"a read-only database":    {readOnly, store.ErrUnavailable, "read only"},
 		"another encoding":        {latin, nil, "CREATE DATABASE … ENCODING 'UTF8'"},
 		"a server without TLS":    {with(t, server, "sslmode", "require"), store.ErrUnavailable, "TLS"},
