@@ -42,6 +42,7 @@ var table = []row{
 	{from: "internal", to: "internal app api graph web core ports adapters", vendor: true, never: fx},
 	{from: "cmd", to: "cmd app internal", vendor: true, never: fx},
 	{from: "examples", to: "examples app", vendor: true, never: fx},
+	{from: "examples/custom-adapter/logfile", to: "ports"}, // an adapter of one's own needs no more
 }
 
 var fx = []string{"go.uber.org/fx", "go.uber.org/dig"}

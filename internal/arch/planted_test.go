@@ -69,6 +69,11 @@ func TestPlantedImports(t *testing.T) {
 		{"cmd/portico", uberfx, true},
 		{"examples/embed", module + "app", false},
 		{"examples/embed", module + "core/sso", true},
+		{"examples/embed", module + "ports/store", true},
+		{"examples/custom-adapter", module + "examples/custom-adapter/logfile", false},
+		{"examples/custom-adapter/logfile", module + "ports/store", false},
+		{"examples/custom-adapter/logfile", module + "adapters/memory", true},
+		{"examples/custom-adapter/logfile", bun, true},
 		{"util", "fmt", true},
 	} {
 		if why := refuse(c.path, c.imported); (why != "") != c.refused {
