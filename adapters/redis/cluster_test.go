@@ -12,6 +12,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/portico-sso/portico/adapters/redis"
 	"github.com/portico-sso/portico/internal/engines"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/storetest"
@@ -77,6 +78,35 @@ func TestCluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestClusterLosesCommit cuts off the answer to a commit: it is not sent again.
+func TestClusterLosesCommit(t *testing.T) {
+	nodes, clients := startCluster(t, engines.Redis)
+	ctx := t.Context()
+	var proxies [2]*engines.Proxy
+	for i, n := range nodes {
+		proxies[i] = engines.NewProxy(t, n.Addr)
+		_, port, _ := strings.Cut(proxies[i].Addr, ":")
+		must(t, clients[i].ConfigSet(ctx, "cluster-announce-port", port).Err())
+	}
+	st := open(t, with(t, nodes[0].URL, "prefix", "lost"), things)
+	slot, err := clients[0].ClusterKeySlot(ctx, "{lost}").Result()
+	must(t, err)
+	p := proxies[slot/8192]
+	must(t, st.Commit(ctx, store.Insert("things", thing("0"))))
+	for i, fate := range []engines.Fate{engines.Cut, engines.CutAnswer} {
+		came := p.OnNext(redis.CommitSHA, fate)
+		if err := st.Commit(ctx, store.Insert("things", thing(fmt.Sprint(i+1)))); !errors.Is(err, store.ErrUncertain) {
+			t.Errorf("commit: %v, want ErrUncertain", err)
+		}
+		select {
+		case <-came:
+		default:
+			t.Fatal("the commit did not come this way")
+		}
+	}
+	count(t, st, "things", 2)
 }
 
 // TestSlotMoves moves the slot of a database to the other node while it is written: what is told as not applied is not, and

@@ -218,3 +218,27 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("no connection to be had: %v", err)
 	}
 }
+
+// forgetful is a client of a server that does not know a script, and is gone before it can be sent the text.
+type forgetful struct{ client }
+
+func (forgetful) EvalSha(ctx context.Context, _ string, _ []string, args ...any) *goredis.Cmd {
+	_, _ = args[0].(*sending).MarshalBinary()
+	answer := goredis.NewCmd(ctx)
+	answer.SetErr(refusedBy("NOSCRIPT No matching script. Please use EVAL."))
+	return answer
+}
+
+func (forgetful) Eval(ctx context.Context, _ string, _ []string, _ ...any) *goredis.Cmd {
+	answer := goredis.NewCmd(ctx)
+	answer.SetErr(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	return answer
+}
+
+func TestForgottenAndGone(t *testing.T) {
+	b := &Backend{client: forgetful{}}
+	_, began, err := b.call(t.Context(), standard.get, time.Time{}, []any{nil})
+	if err == nil || began {
+		t.Errorf("%v, began %t: nothing of the call was run", err, began)
+	}
+}

@@ -232,6 +232,23 @@ func sameTexts(t testing.TB) {
 	must(t, s.Commit(t.Context(), store.Insert("a", store.Doc{ID: "same", Keys: same}), store.Insert("b", store.Doc{ID: "same", Keys: map[string]string{"x": "same"}})))
 }
 
+// TestLargeSweep sweeps more than one script does.
+func TestLargeSweep(t *testing.T) {
+	s := open(t, engines.Fresh(t, engines.Redis), things)
+	for i := range 3 {
+		var ops []store.Op
+		for j := range 500 {
+			ops = append(ops, store.Insert("codes", store.Doc{ID: fmt.Sprint(i, j), ExpiresAt: time.Now().Add(-time.Minute)}))
+		}
+		must(t, s.Commit(t.Context(), ops...))
+	}
+	for _, want := range []int{1100, 400, 0} {
+		if n, err := s.Sweep(t.Context(), 1100); n != want || err != nil {
+			t.Errorf("sweep of at most 1100: %d, %v, want %d", n, err, want)
+		}
+	}
+}
+
 // TestTakenOver holds that who takes an expired document's key removes it: another's clock may be behind.
 func TestTakenOver(t *testing.T) { takenOver(t) }
 

@@ -279,6 +279,22 @@ func failToSave(ctx context.Context, c *goredis.Client) error {
 	return errors.Join(ctx.Err(), c.ConfigSet(ctx, "dir", dir["dir"]).Err())
 }
 
+// TestStartWhenFull starts a program on a server whose memory is full: what it sweeps and removes makes room.
+func TestStartWhenFull(t *testing.T) {
+	s, ctx := start(t, engines.Redis), t.Context()
+	c, st := client(t, s.URL), open(t, s.URL, things)
+	must(t, st.Commit(ctx, store.Insert("things", thing("1")), store.Insert("codes", store.Doc{ID: "1", ExpiresAt: time.Now().Add(-time.Hour)})))
+	must(t, c.ConfigSet(ctx, "maxmemory", "1").Err())
+	if log := opened(t, s.URL); !strings.Contains(log, "WARN") || !strings.Contains(log, "full") {
+		t.Errorf("the log says: %s", log)
+	}
+	st = open(t, s.URL, things)
+	if n, err := st.Sweep(ctx, 10); n != 1 || err != nil {
+		t.Errorf("sweep: %d, %v", n, err)
+	}
+	must(t, st.Commit(ctx, store.Delete("things", thing("1"))))
+}
+
 // TestBusy has another's script hold the server.
 func TestBusy(t *testing.T) {
 	s := start(t, engines.Redis, "--lua-time-limit", "10")
