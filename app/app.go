@@ -113,7 +113,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			newServices,
 			newHandler,
 		),
-		fx.Invoke(sweepInBackground),
+		fx.Invoke(sweepInBackground, rotateInBackground),
 		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
 	)
 	if err := a.fx.Err(); err != nil {
@@ -139,6 +139,7 @@ type Services struct {
 	SSO           *sso.Service
 	OAuth         *oauth.Service
 	Admin         *admin.Service
+	Signing       *keypair.Signing
 
 	firstAdminKey string
 }
@@ -149,19 +150,15 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	if err != nil {
 		return nil, startFault("the SAML key cannot be read or made", err)
 	}
-	rs256, err := keys.Ensure(ctx, keypair.OIDCRS256)
-	if err != nil {
-		return nil, startFault("the RS256 signing key cannot be read or made", err)
-	}
-	es256, err := keys.Ensure(ctx, keypair.OIDCES256)
-	if err != nil {
-		return nil, startFault("the ES256 signing key cannot be read or made", err)
+	signing := keypair.NewSigning(records.Store, ids)
+	if err := signing.Start(ctx); err != nil {
+		return nil, startFault("the signing keys cannot be read or made", err)
 	}
 	secret, err := keys.Secret(ctx)
 	if err != nil {
 		return nil, startFault("the installation's secret cannot be read or made", err)
 	}
-	s := &Services{Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
+	s := &Services{Signing: signing, Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
 	s.Admin = admin.NewService(records.Store, ids, c.AdminKeys)
 	if s.firstAdminKey, err = s.Admin.Start(ctx); err != nil {
@@ -176,7 +173,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	s.OAuth = oauth.NewService(oauth.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
-		RS256: rs256, ES256: es256, JOSE: jose.New(), Fetch: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
+		Keys: signing, JOSE: jose.New(), Fetch: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
 		ClientSecretVerifier: string(c.ClientSecretVerifier), PolisRedirectMatch: c.PolisRedirectMatch,
 		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})

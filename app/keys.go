@@ -2,18 +2,22 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/keypair"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 type keysCommand struct {
 	Make   makeKeyCommand    `cmd:"" help:"Make an encryption key and print it as an entry of PORTICO_ENCRYPTION_KEYS."`
-	Rotate rotateKeysCommand `cmd:"" help:"Seal everything in the databases with the first encryption key, while instances serve."`
+	Rotate rotateKeysCommand `cmd:"" help:"Seal everything in the databases with the first encryption key, while instances serve; or make new signing keys."`
 }
 
 type makeKeyCommand struct {
@@ -38,7 +42,9 @@ func (m makeKeyCommand) Run(opts []Option) error {
 }
 
 type rotateKeysCommand struct {
-	Finish bool `help:"Make no new key in the key file beside SQLite: seal what an earlier run left."`
+	What   string `arg:"" optional:"" default:"encryption" enum:"encryption,signing" help:"encryption (by default), or signing: the keys of id tokens."`
+	Finish bool   `help:"encryption: make no new key in the key file beside SQLite; seal what an earlier run left."`
+	Now    bool   `help:"signing: use the new keys at once, as when the present ones are known to others; clients that keep the key set refuse tokens until they read it anew."`
 }
 
 // Run seals with the first key what another has sealed. A key file beside an embedded database gets a new key first;
@@ -47,6 +53,9 @@ func (r rotateKeysCommand) Run(ctx context.Context, opts []Option) error {
 	c, o, err := commandOptions(opts)
 	if err != nil {
 		return err
+	}
+	if r.What == "signing" {
+		return r.signing(ctx, c, o)
 	}
 	if !r.Finish {
 		if err := rotateKeyFile(c); err != nil {
@@ -64,6 +73,32 @@ func (r rotateKeysCommand) Run(ctx context.Context, opts []Option) error {
 	}
 	fmt.Printf("%d documents are sealed anew with the first key. Before you remove older keys, run portico keys rotate --finish:\n"+
 		"an instance that had not met the new key may have sealed something meanwhile.\n", stale)
+	return nil
+}
+
+// signing makes new signing keys, which are published before they are used, and the last ones kept until their tokens end.
+func (r rotateKeysCommand) signing(ctx context.Context, c Config, o options) (err error) {
+	all, err := openMigrated(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll(all)) }()
+	at := o.now()
+	if !r.Now {
+		at = at.Add(keypair.PublishAhead)
+	}
+	keys := keypair.NewSigning(all[0].Store, id.Source{Now: o.now, Rand: rand.Reader})
+	if err := keys.Start(ctx); err != nil {
+		return err
+	}
+	made, err := keys.Rotate(ctx, at)
+	if err != nil {
+		return startFault("the signing keys are not rotated", err)
+	}
+	for _, name := range made {
+		fmt.Println(name)
+	}
+	fmt.Printf("They sign from %s on; instances that serve see them within a minute.\n", at.UTC().Format(time.RFC3339))
 	return nil
 }
 

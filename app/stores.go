@@ -148,29 +148,46 @@ func driverFor(scheme string, drivers []store.Driver) (store.Driver, error) {
 }
 
 const (
-	sweepEvery = time.Minute
-	sweepBatch = 1000
+	sweepEvery  = time.Minute
+	rotateEvery = time.Hour // how often it is asked whether a key is due
+	sweepBatch  = 1000
 )
 
 // sweepInBackground removes what has expired. Nothing depends on it: expiry is judged on every read.
 func sweepInBackground(lc fx.Lifecycle, logger *slog.Logger, records Records, sessions Sessions) {
+	inBackground(lc, sweepEvery, func(ctx context.Context) {
+		sweep(ctx, logger, sessions.Store)
+		if records.Store != sessions.Store {
+			sweep(ctx, logger, records.Store)
+		}
+	})
+}
+
+// rotateInBackground makes new signing keys when their time comes.
+func rotateInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
+	inBackground(lc, rotateEvery, func(ctx context.Context) {
+		if err := s.Signing.RotateDue(ctx); err != nil {
+			logger.WarnContext(ctx, "signing keys not rotated", "error", err)
+		}
+	})
+}
+
+// inBackground does work again and again until the program ends.
+func inBackground(lc fx.Lifecycle, every time.Duration, work func(context.Context)) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	lc.Append(fx.Hook{
 		OnStart: func(context.Context) error {
 			go func() {
 				defer close(done)
-				ticker := time.NewTicker(sweepEvery)
+				ticker := time.NewTicker(every)
 				defer ticker.Stop()
 				for {
 					select {
 					case <-ctx.Done():
 						return
 					case <-ticker.C:
-						sweep(ctx, logger, sessions.Store)
-						if records.Store != sessions.Store {
-							sweep(ctx, logger, records.Store)
-						}
+						work(ctx)
 					}
 				}
 			}()

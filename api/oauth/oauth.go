@@ -251,7 +251,14 @@ func (h *Handler) Discovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 // Keys serves GET /oauth/jwks.
-func (h *Handler) Keys(w http.ResponseWriter, _ *http.Request) { writePretty(w, h.OAuth.Keys()) }
+func (h *Handler) Keys(w http.ResponseWriter, r *http.Request) {
+	keys, err := h.OAuth.KeySet(r.Context())
+	if err != nil {
+		h.tokenFault(w, r, err)
+		return
+	}
+	writePretty(w, keys)
+}
 
 // readForm reads a body as application/x-www-form-urlencoded or as a JSON object of texts, numbers and booleans.
 func readForm(w http.ResponseWriter, r *http.Request, limit int64) (url.Values, error) {

@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -27,8 +27,6 @@ type Purpose string
 // The key pairs of a fresh installation.
 const (
 	SAML       Purpose = "saml"        // RSA: signs requests, decrypts assertions; has a certificate
-	OIDCRS256  Purpose = "oidc-rs256"  // RSA: signs id tokens
-	OIDCES256  Purpose = "oidc-es256"  // P-256: signs id tokens of applications that ask for it
 	rsaBits            = 2048          // the smallest size that every identity provider and client library accepts
 	secretName         = "secret"      // what Secret answers
 	certYears          = 30            // providers pin the certificate; its end would be an outage
@@ -58,7 +56,7 @@ const collection = "keys"
 
 // Collections declares what this module stores.
 func Collections() store.Schema {
-	return store.Schema{{Name: collection, Sealed: true}}
+	return store.Schema{{Name: collection, Sealed: true}, {Name: rings, Sealed: true}}
 }
 
 // Service keeps key pairs.
@@ -112,7 +110,7 @@ func (s *Service) ensure(ctx context.Context, name string, generate func() (stor
 func (s *Service) generate(purpose Purpose) (stored, error) {
 	now := s.ids.Now().UTC()
 	k := stored{ID: string(purpose), CreatedAt: now}
-	signer, err := s.generateKey(purpose)
+	signer, err := rsa.GenerateKey(s.ids.Rand, rsaBits)
 	if err != nil {
 		return k, fmt.Errorf("keypair: make the %s key: %w", purpose, err)
 	}
@@ -123,13 +121,6 @@ func (s *Service) generate(purpose Purpose) (stored, error) {
 		k.Certificate, err = s.selfSign(signer, now)
 	}
 	return k, err
-}
-
-func (s *Service) generateKey(purpose Purpose) (crypto.Signer, error) {
-	if purpose == OIDCES256 {
-		return ecdsa.GenerateKey(elliptic.P256(), s.ids.Rand)
-	}
-	return rsa.GenerateKey(s.ids.Rand, rsaBits)
 }
 
 func (s *Service) selfSign(signer crypto.Signer, now time.Time) ([]byte, error) {
@@ -177,14 +168,19 @@ type JWK struct {
 }
 
 // JWK is the pair's public key, for signatures with alg.
-func (p Pair) JWK(alg string) JWK {
-	k := JWK{Use: "sig", KeyID: p.KeyID, Alg: alg}
-	switch pub := p.Signer.Public().(type) {
+func (p Pair) JWK(alg string) JWK { return jwk(p.Signer.Public(), p.KeyID, alg) }
+
+// jwk writes a public key, for signatures with alg.
+func jwk(public crypto.PublicKey, keyID, alg string) JWK {
+	k := JWK{Use: "sig", KeyID: keyID, Alg: alg}
+	switch pub := public.(type) {
 	case *rsa.PublicKey:
 		k.KeyType, k.N, k.E = "RSA", b64(pub.N.Bytes()), b64(big.NewInt(int64(pub.E)).Bytes())
 	case *ecdsa.PublicKey:
-		k.KeyType, k.Curve, k.X, k.Y = "EC", pub.Curve.Params().Name, "", ""
+		k.KeyType, k.Curve = "EC", pub.Curve.Params().Name
 		k.X, k.Y = coordinates(pub)
+	case ed25519.PublicKey: // RFC 8037 §2
+		k.KeyType, k.Curve, k.X = "OKP", "Ed25519", b64(pub)
 	}
 	return k
 }
@@ -198,6 +194,8 @@ func Thumbprint(public crypto.PublicKey) string {
 	case *ecdsa.PublicKey:
 		x, y := coordinates(pub)
 		text = fmt.Sprintf(`{"crv":"%s","kty":"EC","x":"%s","y":"%s"}`, pub.Curve.Params().Name, x, y)
+	case ed25519.PublicKey:
+		text = fmt.Sprintf(`{"crv":"Ed25519","kty":"OKP","x":"%s"}`, b64(pub))
 	}
 	sum := sha256.Sum256([]byte(text))
 	return b64(sum[:])

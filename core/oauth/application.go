@@ -10,6 +10,7 @@ import (
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/keypair"
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/jose"
@@ -79,14 +80,8 @@ const (
 	JWT    TokenFormat = "jwt"    // RFC 9068: resource servers read it themselves; lives jwtTTL
 )
 
-// Alg is the JWS algorithm of id tokens (RFC 7518 §3.1).
-type Alg string
-
-// The algorithms of id tokens.
-const (
-	RS256 Alg = "RS256"
-	ES256 Alg = "ES256"
-)
+// Alg is the JWS algorithm of id tokens and of JWT access tokens (RFC 7518 §3.1).
+type Alg = keypair.Alg
 
 const (
 	applications  = "applications"
@@ -118,7 +113,7 @@ type ApplicationInput struct {
 // Faults: NotFound of the project, Invalid.
 func (s *Service) CreateApplication(ctx context.Context, projectID string, in ApplicationInput) (Application, string, error) {
 	now := s.now()
-	a := Application{ID: s.IDs.UUID(), ProjectID: projectID, IDTokenAlg: RS256, CreatedAt: now, UpdatedAt: now,
+	a := Application{ID: s.IDs.UUID(), ProjectID: projectID, IDTokenAlg: keypair.RS256, CreatedAt: now, UpdatedAt: now,
 		Public: in.Public != nil && *in.Public}
 	if err := a.apply(in, s.JOSE); err != nil {
 		return Application{}, "", err
@@ -240,8 +235,8 @@ func (a *Application) apply(in ApplicationInput, keys jose.JOSE) error {
 	if in.IDTokenAlg != nil {
 		a.IDTokenAlg = *in.IDTokenAlg
 	}
-	if a.IDTokenAlg != RS256 && a.IDTokenAlg != ES256 {
-		return fault.At("idTokenAlg", "invalid", "Id tokens are signed with RS256 or ES256.")
+	if !slices.Contains(keypair.Algs, a.IDTokenAlg) {
+		return fault.At("idTokenAlg", "invalid", "Id tokens are signed with RS256, PS256, ES256 or EdDSA.")
 	}
 	return nil
 }

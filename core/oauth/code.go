@@ -10,6 +10,7 @@ import (
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/keypair"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -140,7 +141,7 @@ func (r *redemption) confirmed(ctx context.Context, s *Service, app Application,
 // applicationOf is the application of a grant, and the zero one for a Polis-style client's.
 func (s *Service) applicationOf(ctx context.Context, g grant) (Application, error) {
 	if g.ApplicationID == "" {
-		return Application{IDTokenAlg: RS256}, nil
+		return Application{IDTokenAlg: keypair.RS256}, nil
 	}
 	app, err := s.cachedApplication(ctx, g.ApplicationID)
 	if fault.Is(err, fault.NotFound) {

@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"context"
+
 	"github.com/portico-sso/portico/core/keypair"
 	"github.com/portico-sso/portico/ports/jose"
 )
@@ -44,7 +46,7 @@ func (s *Service) Discovery() Metadata {
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{"query"},
 		SubjectTypes:          []string{"public"},
-		IDTokenAlgs:           []Alg{RS256, ES256},
+		IDTokenAlgs:           keypair.Algs,
 		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
 		ChallengeMethods:      []string{"S256"},
 		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
@@ -75,7 +77,8 @@ type KeySet struct {
 	Keys []keypair.JWK `json:"keys"`
 }
 
-// Keys are the keys with which id tokens are signed.
-func (s *Service) Keys() KeySet {
-	return KeySet{Keys: []keypair.JWK{s.RS256.JWK(string(RS256)), s.ES256.JWK(string(ES256))}}
+// KeySet are the keys with which tokens are, will be and were signed.
+func (s *Service) KeySet(ctx context.Context) (KeySet, error) {
+	keys, err := s.Keys.Published(ctx)
+	return KeySet{Keys: keys}, err
 }

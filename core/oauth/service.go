@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"crypto"
 	"log/slog"
 	"time"
 
@@ -29,7 +28,7 @@ type Options struct {
 	Organizations     *organization.Service
 	Identities        *identity.Service
 	SSO               *sso.Service
-	RS256, ES256      keypair.Pair
+	Keys              *keypair.Signing
 	Digest            func(string) string // as in sso.Options
 	Issuer            string              // the public URL
 	JOSE              jose.JOSE
@@ -113,10 +112,3 @@ func NewService(o Options) *Service {
 }
 
 func (s *Service) now() time.Time { return s.IDs.Now().UTC() }
-
-func (s *Service) signer(alg Alg) (crypto.Signer, string) {
-	if alg == ES256 {
-		return s.ES256.Signer, s.ES256.KeyID
-	}
-	return s.RS256.Signer, s.RS256.KeyID
-}

@@ -70,7 +70,7 @@ func (s *Service) issue(ctx context.Context, i *issuing, g grant, app Applicatio
 	t := accessToken{Grant: g, ExpiresAt: now.Add(g.tokenTTL(app)), Confirmation: i.confirm}
 	if app.TokenFormat == JWT {
 		var err error
-		if i.secret, err = s.jwtAccessToken(t, app, now, i.secret); err != nil {
+		if i.secret, err = s.jwtAccessToken(ctx, t, app, now, i.secret); err != nil {
 			return err
 		}
 	}
@@ -81,7 +81,7 @@ func (s *Service) issue(ctx context.Context, i *issuing, g grant, app Applicatio
 	}
 	if g.openID() && g.IdentityID != "" {
 		var err error
-		if i.response.IDToken, err = s.idToken(g, app, now); err != nil {
+		if i.response.IDToken, err = s.idToken(ctx, g, app, now); err != nil {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func (g grant) tokenTTL(app Application) time.Duration {
 
 // jwtAccessToken is an access token that resource servers read themselves (RFC 9068 §2). We keep it like any other, by its
 // hash, so that it is known at our own endpoints and can be ended there.
-func (s *Service) jwtAccessToken(t accessToken, app Application, now time.Time, secret string) (string, error) {
+func (s *Service) jwtAccessToken(ctx context.Context, t accessToken, app Application, now time.Time, secret string) (string, error) {
 	g := t.Grant
 	claims := map[string]any{
 		"iss": s.Issuer, "sub": g.subject(), "aud": s.audience(g), "client_id": g.ClientID, "jti": id.Hash(secret),
@@ -129,7 +129,7 @@ func (s *Service) jwtAccessToken(t accessToken, app Application, now time.Time, 
 	if len(g.Profile.Groups) > 0 {
 		claims["groups"] = g.Profile.Groups
 	}
-	return s.sign(app.IDTokenAlg, "at+jwt", claims)
+	return s.sign(ctx, app.IDTokenAlg, "at+jwt", claims)
 }
 
 // audience is for whom an access token is: the resources that were asked for, else this server's own endpoints.
