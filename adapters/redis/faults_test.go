@@ -102,7 +102,8 @@ var faults = []struct{ name, caught, old, new string }{
 // own are tests that are no cases of the suite.
 var own = map[string]func(testing.TB){
 	"largeNumbers": largeNumbers, "expiredCrowd": expiredCrowd, "newIndexes": newIndexes, "newUniqueIndex": newUniqueIndex,
-	"takenOver": takenOver, "sameTexts": sameTexts, "failover": failover, "foreignKeys": foreignKeys, "lostRight": lostRight,
+	"takenOver": takenOver, "sameTexts": sameTexts, "failover": failover, "foreignKeys": foreignKeys,
+	"lostRight":     func(t testing.TB) { lostRight(t, engines.Redis) },
 	"refusedWrites": func(t testing.TB) { refusedWrites(t, engines.Redis) },
 }
 

@@ -169,12 +169,14 @@ var refusals = []string{
 	"NOAUTH", "WRONGPASS", "NOPERM", // the user's rights
 }
 
-// code is the first word of an error of the server. A right that is missed inside a script has none of its own.
+// code is the first word of an error of the server. A right that is missed inside a script has none of its own; the words changed
+// with Redis 7.2.
 func code(err error) string {
-	if strings.Contains(err.Error(), "The user executing the script can't") {
+	text := err.Error()
+	if strings.Contains(text, "ACL failure in script") || strings.Contains(text, "The user executing the script can't") {
 		return "NOPERM"
 	}
-	word, _, _ := strings.Cut(err.Error(), " ")
+	word, _, _ := strings.Cut(text, " ")
 	return word
 }
 

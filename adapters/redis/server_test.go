@@ -112,7 +112,13 @@ func TestUser(t *testing.T) {
 	if page, err := os.ReadFile("../../docs/redis.md"); err != nil || !strings.Contains(string(page), " "+strings.Join(rights, " ")+"\n") {
 		t.Errorf("docs/redis.md lists other rights: %v", err)
 	}
-	s := start(t, engines.Redis)
+	for _, e := range both {
+		t.Run(string(e), func(t *testing.T) { leastRights(t, e) })
+	}
+}
+
+func leastRights(t *testing.T, e engines.Engine) {
+	s := start(t, e)
 	c, ctx := client(t, s.URL), t.Context()
 	u := parse(t, s.URL)
 	u.User = userOf("sso", "p@ss:w/rd")
@@ -130,6 +136,12 @@ func TestUser(t *testing.T) {
 	must(t, c.ACLSetUser(ctx, "sso", append([]string{"reset", "on", ">p@ss:w/rd", "~{other}:*"}, rights...)...).Err())
 	refused(t, "other keys", u.String(), "NOPERM")
 
+	other := strings.Replace(u.String(), "/0", "/1", 1)
+	allow(t, c, rights...)
+	refused(t, "another database without +select", other, "lacks a right", "docs/redis.md")
+	allow(t, c, append(slices.Clone(rights), "+select")...)
+	opened(t, other)
+
 	u.User = userOf("sso", "wrong")
 	refused(t, "a wrong password", u.String(), "WRONGPASS", "correct those of the URL")
 	must(t, c.ConfigSet(ctx, "requirepass", "top").Err())
@@ -139,10 +151,14 @@ func TestUser(t *testing.T) {
 }
 
 // TestLostRight takes rights away while a program serves: nothing is half written.
-func TestLostRight(t *testing.T) { lostRight(t) }
+func TestLostRight(t *testing.T) {
+	for _, e := range both {
+		t.Run(string(e), func(t *testing.T) { lostRight(t, e) })
+	}
+}
 
-func lostRight(t testing.TB) {
-	s := start(t, engines.Redis)
+func lostRight(t testing.TB, e engines.Engine) {
+	s := start(t, e)
 	c, ctx := client(t, s.URL), t.Context()
 	u := parse(t, s.URL)
 	u.User = userOf("sso", "p@ss:w/rd")
