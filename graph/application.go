@@ -139,6 +139,27 @@ func (r *resolver) DeleteApplication(ctx context.Context, args struct{ Input onl
 	return deletion(args.Input.ID, r.OAuth.DeleteApplication(ctx, string(args.Input.ID)))
 }
 
+type initialTokenPayload struct {
+	Token     *string
+	ExpiresAt *graphql.Time
+	Errors    []userError
+}
+
+func (r *resolver) CreateInitialAccessToken(ctx context.Context, args struct {
+	Input struct {
+		ProjectID        graphql.ID
+		ExpiresInSeconds int32
+	}
+}) (*initialTokenPayload, error) {
+	in := args.Input
+	token, expires, err := r.OAuth.CreateInitialAccessToken(ctx, string(in.ProjectID), time.Duration(in.ExpiresInSeconds)*time.Second)
+	list, err := userErrors(err, "projectId")
+	if err != nil || len(list) > 0 {
+		return &initialTokenPayload{Errors: list}, err
+	}
+	return &initialTokenPayload{Token: &token, ExpiresAt: &graphql.Time{Time: expires}, Errors: list}, nil
+}
+
 // applicationSettings are what creating and updating an application have in common.
 type applicationSettings struct {
 	IDTokenAlg  *string

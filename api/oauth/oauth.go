@@ -111,6 +111,31 @@ func (h *Handler) Revoke(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// Register serves POST /api/oauth/register (RFC 7591).
+func (h *Handler) Register(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		writeJSON(w, http.StatusMethodNotAllowed, tokenError{"invalid_request", "Method " + safeMethod(r.Method) + " not allowed."})
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForm))
+	var registered oauth.Registration
+	if err != nil {
+		err = fault.Wrap(err, fault.TooLarge, "too_large", "The metadata has more than 64 KiB.")
+	} else {
+		registered, err = h.OAuth.Register(r.Context(), r.Header.Get("Authorization"), body)
+	}
+	switch {
+	case fault.Is(err, fault.Unauthenticated):
+		w.Header().Set("WWW-Authenticate", `Bearer realm="portico", error="invalid_token"`)
+		writeJSON(w, http.StatusUnauthorized, tokenError{"invalid_token", "Register with an initial access token."})
+	case err != nil:
+		h.tokenFault(w, r, err)
+	default:
+		writeJSON(w, http.StatusCreated, registered)
+	}
+}
+
 // client answers a request that a client makes itself, not a browser, with JSON.
 func (h *Handler) client(w http.ResponseWriter, r *http.Request, answer func(url.Values, oauth.Credentials) (any, error)) {
 	if r.Method != http.MethodPost {

@@ -20,6 +20,7 @@ const (
 	PathUserinfo   = "/api/oauth/userinfo"
 	PathIntrospect = "/api/oauth/introspect"
 	PathRevoke     = "/api/oauth/revoke"
+	PathRegister   = "/api/oauth/register"
 	PathJWKS       = "/oauth/jwks"
 	PathChooser    = "/idp/select"
 )

@@ -25,6 +25,7 @@ type Metadata struct {
 	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RegistrationEndpoint  string   `json:"registration_endpoint"`
 	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgs              []string `json:"dpop_signing_alg_values_supported"`
 	BoundToCertificates   bool     `json:"tls_client_certificate_bound_access_tokens"`
@@ -50,6 +51,7 @@ func (s *Service) Discovery() Metadata {
 		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
 		ChallengeMethods:      []string{"S256"},
 		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
+		RegistrationEndpoint:  s.Issuer + PathRegister,
 		TokenAuthAlgs:         jose.Algs,
 		DPoPAlgs:              DPoPAlgs,
 		BoundToCertificates:   s.Certificates,

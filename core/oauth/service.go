@@ -51,6 +51,7 @@ type Service struct {
 	codes         record.Repo[code]
 	tokens        record.Repo[accessToken]
 	families      record.Repo[family]
+	initial       record.Repo[initialToken]
 	fetched       *cache.Cache[[]byte] // key sets of applications, by address
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
@@ -67,7 +68,7 @@ const (
 func Collections() store.Schema {
 	return store.Schema{{Name: applications, Keys: record.Keys(applicationHead), Indexes: []store.Index{
 		{Name: "by_project", Fields: []string{"project"}},
-	}}}
+	}}, {Name: initialTokens, Expires: true}}
 }
 
 func applicationHead(a Application) store.Doc {
@@ -86,7 +87,7 @@ func SessionCollections() store.Schema {
 
 // NewService makes the service.
 func NewService(o Options) *Service {
-	return &Service{Options: o, cached: cache.New[Application](o.IDs.Now), fetched: cache.NewFor[[]byte](o.IDs.Now, time.Minute), organizations: cache.New[string](o.IDs.Now),
+	s := &Service{Options: o, cached: cache.New[Application](o.IDs.Now), fetched: cache.NewFor[[]byte](o.IDs.Now, time.Minute), organizations: cache.New[string](o.IDs.Now),
 		applications: record.Repo[Application]{
 			Store: o.Records, Collection: applications, Noun: "application",
 			Head: applicationHead, SetVersion: func(a *Application, v int64) { a.Version = v },
@@ -109,6 +110,8 @@ func NewService(o Options) *Service {
 			SetVersion: func(f *family, v int64) { f.version = v },
 		},
 	}
+	s.initial = s.newInitialTokens()
+	return s
 }
 
 func (s *Service) now() time.Time { return s.IDs.Now().UTC() }
