@@ -29,12 +29,12 @@ func openStore(t testing.TB, text string, s store.Schema) *store.Store {
 	return st
 }
 
-// widest is a collection with two unique indexes of four fields each.
+// widest is a collection with 14 fields in four indexes, two of them unique.
 func widest() store.Collection {
 	c := store.Collection{Name: "widest", Expires: true}
-	for i := range 2 {
-		x := store.Index{Name: fmt.Sprintf("by_%d", i), Unique: true}
-		for j := range store.MaxIndexFields {
+	for i, n := range []int{4, 4, 4, 2} {
+		x := store.Index{Name: fmt.Sprintf("by_%d", i), Unique: i < 2}
+		for j := range n {
 			x.Fields = append(x.Fields, fmt.Sprintf("f%d_%d", i, j))
 		}
 		c.Indexes = append(c.Indexes, x)
