@@ -167,7 +167,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities,
-		SAML: newSAML(), Fetch: newFetcher(c), Digest: ripemd.Digest, Key: samlKey,
+		SAML: newSAML(), OIDC: newOIDC(c, o), Fetch: newFetcher(c), Digest: ripemd.Digest, Key: samlKey,
 		EntityID: c.SAMLEntityID, PublicURL: c.PublicURL, Logger: o.logger,
 	})
 	s.OAuth = oauth.NewService(oauth.Options{

@@ -77,6 +77,7 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 		r.HandleFunc(path, h.MethodNotAllowed("POST"))
 		r.Post(path, h.ConsumeSAML)
 	}
+	mountUpstream(r, h)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
 	r.HandleFunc(oauth.PathIntrospect, h.Introspect)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRegister, h.Register)

@@ -144,11 +144,11 @@ func (p *RelyingParty) ReadProvider(doc []byte) (federation.OpenIDProvider, erro
 			return found, refuse(federation.OIDCMetadata, "The metadata of the OpenID provider lacks "+endpoint.name+".")
 		}
 		if !isEndpoint(*endpoint.to) {
-			return found, refuse(federation.OIDCMetadata, "The metadata of the OpenID provider has an "+endpoint.name+" that is no https URL.")
+			return found, refuse(federation.OIDCMetadata, "In the metadata of the OpenID provider "+endpoint.name+" is no https URL.")
 		}
 	}
 	if !validIssuer(found.Issuer) {
-		return found, refuse(federation.OIDCMetadata, "The metadata of the OpenID provider has an issuer that cannot be one.")
+		return found, refuse(federation.OIDCMetadata, "In the metadata of the OpenID provider the issuer cannot be one.")
 	}
 	methods, _ := members.texts("code_challenge_methods_supported")
 	found.PKCE = slices.Contains(methods, "S256")

@@ -67,7 +67,7 @@ func (h *handler) post(r *http.Request, p params) (answer, error) {
 	case p.has(samlFields...):
 		return h.create(r.Context(), p)
 	case p.has(oidcFields...):
-		return answer{}, refuseOIDC(p)
+		return h.createOIDC(r.Context(), p)
 	}
 	return answer{}, errStrategy
 }
@@ -83,6 +83,11 @@ func (h *handler) create(ctx context.Context, p params) (answer, error) {
 	if in.connection.IdentityProvider, err = h.SSO.ReadMetadata(ctx, in.metadata); err != nil {
 		return answer{}, err
 	}
+	return h.put(ctx, in)
+}
+
+// put makes the connection, and its tenant and product where they are new.
+func (h *handler) put(ctx context.Context, in input) (answer, error) {
 	if err := sso.Validate(in.connection); err != nil { // before anything is made
 		return answer{}, err
 	}
@@ -100,11 +105,16 @@ func (h *handler) create(ctx context.Context, p params) (answer, error) {
 
 // patch serves PATCH /api/v1/sso.
 func (h *handler) patch(r *http.Request, p params) (answer, error) {
-	isSAML := p.has(samlFields...)
-	if !isSAML && !p.has(oidcFields...) {
-		return answer{}, errStrategy
+	var c sso.Connection
+	var err error
+	switch {
+	case p.has(samlFields...):
+		c, err = h.updateSAML(r.Context(), p)
+	case p.has(oidcFields...):
+		c, err = h.updateOIDC(r.Context(), p)
+	default:
+		err = errStrategy
 	}
-	c, err := h.update(r.Context(), p, isSAML)
 	if err == nil && r.Header.Get("X-Polis-Return-Connection") == "true" {
 		return answer{http.StatusOK, listed(c)}, nil
 	}

@@ -93,10 +93,16 @@ func noneOr(found []sso.Connection, err error) ([]sso.Connection, error) {
 	return found, err
 }
 
-// ofStrategy keeps the connections of a protocol. All of them speak SAML.
+// ofStrategy keeps the connections of a protocol; "" keeps all.
 func ofStrategy(found []sso.Connection, strategy string) []sso.Connection {
-	if strategy == "" || strategy == "saml" {
+	if strategy == "" {
 		return found
 	}
-	return nil
+	var kept []sso.Connection
+	for _, c := range found {
+		if c.Protocol() == strategy {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/adapters/oidc"
 	"github.com/portico-sso/portico/adapters/outbound"
 	"github.com/portico-sso/portico/adapters/ripemd"
 	"github.com/portico-sso/portico/adapters/saml"
@@ -59,12 +60,13 @@ func newFixture(t *testing.T) *fixture {
 	ids := id.Source{Now: now, Rand: rand.Reader}
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
+	client := outbound.New(outbound.Options{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	f.services = polis.Services{
 		Projects: projects, Organizations: organizations, Admin: admin.NewService(records, ids, []string{"another key", apiKey}), Logger: logger,
 		SSO: sso.NewService(sso.Options{
 			Records: records, Sessions: records, IDs: ids, Projects: projects, Organizations: organizations,
 			Identities: identity.NewService(records, ids), SAML: saml.New(),
-			Fetch:  outbound.New(outbound.Options{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+			OIDC: oidc.New(oidc.Options{Fetch: client, Send: client, Now: now}), Fetch: client,
 			Digest: ripemd.Digest, EntityID: "https://portico.example.com", PublicURL: "https://portico.example.com", Logger: logger,
 		}),
 	}

@@ -1,7 +1,6 @@
 package polis
 
 import (
-	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
@@ -13,10 +12,7 @@ import (
 // maxDescription is in characters.
 const maxDescription = 100
 
-var (
-	errDescription = invalid("Description should not exceed 100 characters")
-	errOIDC        = fault.New(fault.Invalid, "not_available", "OpenID Connect connections are not available yet. Use SAML metadata.")
-)
+var errDescription = invalid("Description should not exceed 100 characters")
 
 // input is a body of POST.
 type input struct {
@@ -84,55 +80,6 @@ func samlParams(in input) error {
 		return invalid("Please provide rawMetadata or encodedRawMetadata or metadataUrl")
 	}
 	return nil
-}
-
-// oidcParams is step 1 for OpenID Connect.
-func oidcParams(in input) error {
-	var clientID, clientSecret, discoveryURL string
-	if err := in.texts(map[string]*string{"oidcClientId": &clientID, "oidcClientSecret": &clientSecret,
-		"oidcDiscoveryUrl": &discoveryURL}); err != nil {
-		return err
-	}
-	switch {
-	case clientID == "":
-		return invalid("Please provide the clientId from OpenID Provider")
-	case clientSecret == "":
-		return invalid("Please provide the clientSecret from OpenID Provider")
-	case discoveryURL != "":
-		return nil
-	}
-	return oidcMetadata(in.params["oidcMetadata"])
-}
-
-func oidcMetadata(v any) error {
-	if v == nil || v == "" {
-		return invalid("Please provide the discoveryUrl or issuer metadata for the OpenID Provider")
-	}
-	metadata, isObject := v.(map[string]any)
-	if text, isText := v.(string); isText {
-		isObject = json.Unmarshal([]byte(text), &metadata) == nil
-	}
-	if !isObject {
-		return invalid("Could not parse OIDC Provider metadata, expected a valid JSON string")
-	}
-	for _, name := range []string{"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"} {
-		if params(metadata).text(name) == "" {
-			return invalid(`"` + name + `" missing in the metadata for the OpenID Provider`)
-		}
-	}
-	return nil
-}
-
-// refuseOIDC checks a body for an OpenID Connect connection and then says that there are none yet.
-func refuseOIDC(p params) error {
-	in, err := readInput(p)
-	if err != nil {
-		return err
-	}
-	if err := in.check(oidcParams); err != nil {
-		return err
-	}
-	return errOIDC
 }
 
 // validSlug refuses what core refuses in a slug, in the words of this API.

@@ -28,7 +28,7 @@ func (h *handler) legacyPost(r *http.Request, p params) (answer, error) {
 }
 
 func (h *handler) legacyPatch(r *http.Request, p params) (answer, error) {
-	_, err := h.update(r.Context(), p, true)
+	_, err := h.updateSAML(r.Context(), p)
 	return answer{http.StatusNoContent, nil}, err
 }
 

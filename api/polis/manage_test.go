@@ -194,7 +194,7 @@ func TestPatch(t *testing.T) {
 		{"§1.1 PATCH metadata with another tenant in the body", with(object{"rawMetadata": metadata, "tenant": "x", "product": "demo"}), "Tenant/Product config mismatch with IdP metadata"},
 		{"§1.1 PATCH metadata without certificate", with(object{"rawMetadata": cut(metadata, "<md:KeyDescriptor", "</md:KeyDescriptor>")}), "Could not find X509Certificate in the IdP metadata."},
 		{"§1.1 PATCH metadataUrl", with(object{"metadataUrl": "https://192.168.1.1/"}), "Metadata URL not valid, private IPs are not allowed"},
-		{"§1.1 PATCH OIDC of a SAML connection", object{"clientID": clientID, "clientSecret": secret, "isOIDC": true}, "OpenID Connect connections are not available yet. Use SAML metadata."},
+		{"§1.1 PATCH OIDC of a SAML connection", object{"clientID": clientID, "clientSecret": secret, "isOIDC": true}, "This connection is to a SAML identity provider: send its metadata or isSAML."},
 		{"§1.1 PATCH a name that is no text", with(object{"name": 1}), "The field `name` must be a single text."},
 	} {
 		t.Run(c.name, func(t *testing.T) {

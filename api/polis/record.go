@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"strings"
 
 	"github.com/portico-sso/portico/core/sso"
@@ -12,24 +13,34 @@ import (
 
 // record is a connection as Polis shows it (§1.1). Members that Polis leaves undefined are absent.
 type record struct {
-	DefaultRedirectURL   string      `json:"defaultRedirectUrl"`
-	RedirectURL          []string    `json:"redirectUrl"`
-	Tenant               string      `json:"tenant"`
-	Product              string      `json:"product"`
-	Name                 string      `json:"name,omitempty"`
-	Label                string      `json:"label,omitempty"`
-	Description          string      `json:"description,omitempty"`
-	ClientID             string      `json:"clientID"`
-	ClientSecret         string      `json:"clientSecret"`
-	ForceAuthn           bool        `json:"forceAuthn"`
-	IdentifierFormat     string      `json:"identifierFormat,omitempty"`
-	MetadataURL          string      `json:"metadataUrl,omitempty"`
-	SortOrder            *int64      `json:"sortOrder"` // null where there is none
-	ACSURLOverride       string      `json:"acsUrlOverride,omitempty"`
-	SAMLAudienceOverride string      `json:"samlAudienceOverride,omitempty"`
-	IdPInitiated         bool        `json:"idpInitiated,omitempty"` // Portico's own
-	IdPMetadata          idpMetadata `json:"idpMetadata"`
-	Deactivated          *bool       `json:"deactivated,omitempty"`
+	DefaultRedirectURL   string        `json:"defaultRedirectUrl"`
+	RedirectURL          []string      `json:"redirectUrl"`
+	Tenant               string        `json:"tenant"`
+	Product              string        `json:"product"`
+	Name                 string        `json:"name,omitempty"`
+	Label                string        `json:"label,omitempty"`
+	Description          string        `json:"description,omitempty"`
+	ClientID             string        `json:"clientID"`
+	ClientSecret         string        `json:"clientSecret"`
+	ForceAuthn           *bool         `json:"forceAuthn,omitempty"` // of SAML, where it is always there
+	IdentifierFormat     string        `json:"identifierFormat,omitempty"`
+	MetadataURL          string        `json:"metadataUrl,omitempty"`
+	SortOrder            *int64        `json:"sortOrder"` // null where there is none
+	ACSURLOverride       string        `json:"acsUrlOverride,omitempty"`
+	SAMLAudienceOverride string        `json:"samlAudienceOverride,omitempty"`
+	IdPInitiated         bool          `json:"idpInitiated,omitempty"` // Portico's own
+	IdPMetadata          *idpMetadata  `json:"idpMetadata,omitempty"`  // of SAML
+	OIDCProvider         *oidcProvider `json:"oidcProvider,omitempty"` // of OpenID Connect
+	Deactivated          *bool         `json:"deactivated,omitempty"`
+}
+
+type oidcProvider struct {
+	ClientID             string          `json:"clientId"`
+	ClientSecret         string          `json:"clientSecret"`
+	DiscoveryURL         string          `json:"discoveryUrl,omitempty"`
+	Metadata             json.RawMessage `json:"metadata,omitempty"`
+	Provider             string          `json:"provider"`
+	FriendlyProviderName any             `json:"friendlyProviderName,omitempty"` // as below
 }
 
 type idpMetadata struct {
@@ -51,17 +62,22 @@ type bindings struct {
 
 // recordOf is the record that POST answers with.
 func recordOf(c sso.Connection) record {
-	idp := c.IdentityProvider
 	r := record{
 		DefaultRedirectURL: c.DefaultRedirectURL, RedirectURL: append([]string{}, c.RedirectURLs...),
 		Tenant: c.Tenant, Product: c.Product, Name: c.Name, Label: c.Label, Description: c.Description,
-		ClientID: c.ClientID, ClientSecret: c.ClientSecret, ForceAuthn: c.ForceAuthn, IdentifierFormat: c.NameIDFormat,
-		MetadataURL: c.MetadataURL, SortOrder: c.SortOrder, ACSURLOverride: c.ACSOverride,
-		SAMLAudienceOverride: c.EntityIDOverride, IdPInitiated: c.IdPInitiated, Deactivated: c.Deactivated,
-		IdPMetadata: idpMetadata{
-			SSO: bindings{idp.SSOPostURL, idp.SSORedirectURL}, SLO: bindings{idp.SLOPostURL, idp.SLORedirectURL},
-			EntityID: idp.EntityID, LoginType: "idp", Provider: c.Provider(),
-		},
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, SortOrder: c.SortOrder, ACSURLOverride: c.ACSOverride,
+		SAMLAudienceOverride: c.EntityIDOverride, Deactivated: c.Deactivated,
+	}
+	if o := c.OIDC; o != nil {
+		r.OIDCProvider = &oidcProvider{ClientID: o.ClientID, ClientSecret: o.ClientSecret, DiscoveryURL: o.DiscoveryURL,
+			Metadata: o.Metadata, Provider: c.Provider()}
+		return r
+	}
+	idp := c.IdentityProvider
+	r.ForceAuthn, r.IdentifierFormat, r.MetadataURL, r.IdPInitiated = &c.ForceAuthn, c.NameIDFormat, c.MetadataURL, c.IdPInitiated
+	r.IdPMetadata = &idpMetadata{
+		SSO: bindings{idp.SSOPostURL, idp.SSORedirectURL}, SLO: bindings{idp.SLOPostURL, idp.SLORedirectURL},
+		EntityID: idp.EntityID, LoginType: "idp", Provider: c.Provider(),
 	}
 	r.IdPMetadata.PublicKey, r.IdPMetadata.Thumbprint, r.IdPMetadata.ValidTo = certificates(idp.Certificates)
 	return r
@@ -76,7 +92,11 @@ func listed(c sso.Connection) record {
 	if name := sso.FriendlyProvider(c.Provider()); name != "" {
 		friendly = &name
 	}
-	r.IdPMetadata.FriendlyProviderName = friendly
+	if r.OIDCProvider != nil {
+		r.OIDCProvider.FriendlyProviderName = friendly
+	} else {
+		r.IdPMetadata.FriendlyProviderName = friendly
+	}
 	return r
 }
 

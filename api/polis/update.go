@@ -13,16 +13,18 @@ var (
 	errNotFound    = invalid("No connection found for this clientID or tenant and product.")
 	errSecret      = invalid("clientSecret mismatch")
 	errMismatch    = invalid("Tenant/Product config mismatch with IdP metadata")
+	errNotSAML     = invalid("This connection is to an OpenID Provider: send oidcDiscoveryUrl, oidcMetadata or isOIDC.")
+	errNotOIDC     = invalid("This connection is to a SAML identity provider: send its metadata or isSAML.")
 )
 
-// update changes the connection that a body of PATCH names. Only what the body holds changes.
-func (h *handler) update(ctx context.Context, p params, isSAML bool) (sso.Connection, error) {
+// updateSAML changes the connection that a body of PATCH names. Only what the body holds changes.
+func (h *handler) updateSAML(ctx context.Context, p params) (sso.Connection, error) {
 	c, err := h.authorized(ctx, p)
 	if err != nil {
 		return c, err
 	}
-	if !isSAML {
-		return c, errOIDC
+	if c.OIDC != nil {
+		return c, errNotSAML
 	}
 	in, err := readInput(p)
 	if err != nil {
@@ -109,10 +111,10 @@ func (in input) apply(c *sso.Connection) {
 		deactivated := in.flag("deactivated")
 		c.Deactivated = &deactivated
 	}
-	if in.has("forceAuthn") {
+	if in.has("forceAuthn") && c.OIDC == nil {
 		c.ForceAuthn = in.flag("forceAuthn")
 	}
-	if in.has("idpInitiated") {
+	if in.has("idpInitiated") && c.OIDC == nil {
 		c.IdPInitiated = from.IdPInitiated
 	}
 }

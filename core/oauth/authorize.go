@@ -87,10 +87,18 @@ func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Conne
 	if len(next) > maxContinuation {
 		return redirectError(q.Get("redirect_uri"), q.Get("state"), invalidRequest("The request is too long.")), nil
 	}
-	out, err := s.SSO.Begin(ctx, c, sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next})
+	begin := sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next}
+	if c.OIDC != nil {
+		begin.ForceAuthn = q.Get("forceAuthn") == "true" // prompt and max_age are passed on
+		var refused *fault.Error
+		if begin.Asked, refused = asked(q, t.application); refused != nil {
+			return redirectError(q.Get("redirect_uri"), q.Get("state"), refused), nil
+		}
+	}
+	out, err := s.SSO.Begin(ctx, c, begin)
 	if err != nil {
 		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
-		return redirectError(q.Get("redirect_uri"), q.Get("state"), serverError(err)), nil
+		return redirectError(q.Get("redirect_uri"), q.Get("state"), told(err)), nil
 	}
 	return out, nil
 }
@@ -117,7 +125,7 @@ func (s *Service) continuation(q url.Values, t target, c sso.Connection) continu
 		next.ProofKey = q.Get("dpop_jkt")
 	}
 	next.Requested = requested{
-		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: "saml",
+		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: c.Protocol(),
 		LoginType: "sp-initiated", ProviderName: c.Provider(), LoginHint: q.Get("login_hint"),
 		Tenant: c.Tenant, Product: c.Product, IdPHint: q.Get("idp_hint"), Nonce: next.Nonce,
 		OIDC: slices.Contains(next.Scope, "openid"), Scope: next.Scope,

@@ -19,6 +19,11 @@ import (
 // It returns an error, for the error page, where no application can be told.
 func (s *Service) FinishSAML(ctx context.Context, samlResponse, relayState string) (federation.Outgoing, error) {
 	login, err := s.SSO.Receive(ctx, samlResponse, relayState)
+	return s.finish(ctx, login, err)
+}
+
+// finish ends a login that an identity provider answered; err says that its answer was not accepted.
+func (s *Service) finish(ctx context.Context, login sso.Login, err error) (federation.Outgoing, error) {
 	var next continuation
 	if login.Continue != nil {
 		if err := json.Unmarshal(login.Continue, &next); err != nil {
@@ -46,11 +51,7 @@ func (s *Service) failed(ctx context.Context, login sso.Login, next continuation
 	if login.Continue == nil || s.stillAllowed(ctx, login.Connection, next) != nil {
 		return federation.Outgoing{}, err
 	}
-	told := serverError(err)
-	if f.Kind != fault.Internal && f.Kind != fault.Unavailable {
-		told = fault.Wrap(err, fault.Forbidden, "access_denied", f.Message)
-	}
-	return redirectError(next.RedirectURI, next.State, told), nil
+	return redirectError(next.RedirectURI, next.State, told(err)), nil
 }
 
 // unasked is the continuation of an IdP-initiated login: the connection's own client at its default address.

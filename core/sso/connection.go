@@ -19,7 +19,7 @@ type Connection struct {
 	Tenant         string `json:"tenant"`  // the organization's slug
 
 	// The connection as an OAuth client, in the manner of Polis.
-	ClientID           string   `json:"clientId"`     // digest of product, tenant and entity ID
+	ClientID           string   `json:"clientId"`     // digest of product, tenant and what names the provider
 	ClientSecret       string   `json:"clientSecret"` // sealed with the rest, since Polis's API shows it again
 	DefaultRedirectURL string   `json:"defaultRedirectUrl,omitempty"`
 	RedirectURLs       []string `json:"redirectUrls,omitempty"`
@@ -30,6 +30,8 @@ type Connection struct {
 	Description string `json:"description,omitempty"`
 	SortOrder   *int64 `json:"sortOrder,omitempty"` // larger comes first in the chooser
 	Deactivated *bool  `json:"deactivated,omitempty"`
+
+	OIDC *OIDC `json:"oidc,omitempty"` // nil: the provider speaks SAML, and the rest is of that
 
 	MetadataURL      string                      `json:"metadataUrl,omitempty"`
 	IdentityProvider federation.IdentityProvider `json:"identityProvider"`
@@ -50,6 +52,26 @@ type Connection struct {
 // Active reports whether people may sign in through the connection.
 func (c Connection) Active() bool { return c.Deactivated == nil || !*c.Deactivated }
 
+// Protocol is what the identity provider speaks: "saml" or "oidc".
+func (c Connection) Protocol() string {
+	if c.OIDC != nil {
+		return "oidc"
+	}
+	return "saml"
+}
+
+// providerKey is what names the identity provider among those of an organization. For Polis's API that is the client id
+// that an OpenID provider gave; but two of them may give the same one.
+func (c Connection) providerKey() string {
+	switch {
+	case c.OIDC == nil:
+		return c.IdentityProvider.EntityID
+	case c.Polis:
+		return c.OIDC.ClientID
+	}
+	return c.OIDC.address() + " " + c.OIDC.ClientID
+}
+
 // Title is what a person reads in the chooser. Polis reads the name there (contract §2.3), so it comes first where
 // Polis's API made the connection.
 func (c Connection) Title() string {
@@ -57,7 +79,11 @@ func (c Connection) Title() string {
 	if c.Polis {
 		label, name = name, label
 	}
-	for _, s := range []string{label, name, FriendlyProvider(c.Provider())} {
+	known := FriendlyProvider(c.Provider())
+	if c.OIDC != nil && c.OIDC.Preset != "" {
+		known = presets[c.OIDC.Preset].name
+	}
+	for _, s := range []string{label, name, known} {
 		if s != "" {
 			return s
 		}

@@ -30,7 +30,9 @@ const (
 type loginRequest struct {
 	ID           string          `json:"id"`
 	ConnectionID string          `json:"connectionId"`
-	RequestID    string          `json:"requestId"` // of the AuthnRequest
+	RequestID    string          `json:"requestId,omitempty"` // of the AuthnRequest
+	OIDC         *oidcRequest    `json:"oidc,omitempty"`      // nil for SAML
+	Taken        string          `json:"taken,omitempty"`     // by whom an OpenID provider's answer was taken
 	Continue     json.RawMessage `json:"continue"`
 	ExpiresAt    time.Time       `json:"expiresAt"`
 
@@ -43,15 +45,19 @@ func loginRequestDoc(r loginRequest) store.Doc {
 
 // Begin is how a login is to begin.
 type Begin struct {
-	ForceAuthn bool
+	ForceAuthn bool            // the person proves anew who they are
+	Asked      Asked           // of an OpenID provider; SAML knows nothing of it
 	Continue   json.RawMessage // given back with the login, a JSON value
 }
 
 // Begin starts a login through a connection and says where the browser goes. Faults: Forbidden for a deactivated
-// connection, Unavailable.
+// connection or a provider whose metadata cannot be used, Unavailable.
 func (s *Service) Begin(ctx context.Context, c Connection, b Begin) (federation.Outgoing, error) {
 	if !c.Active() {
 		return federation.Outgoing{}, generic(fault.Forbidden, "connection_deactivated", nil)
+	}
+	if c.OIDC != nil {
+		return s.beginOIDC(ctx, c, b)
 	}
 	relayState := relayPrefix + s.IDs.Hex(16)
 	r := loginRequest{ID: id.Hash(relayState), ConnectionID: c.ID, RequestID: "_" + s.IDs.Hex(20),
@@ -92,8 +98,8 @@ type Login struct {
 
 	request   *loginRequest // nil for an IdP-initiated login
 	subject   string
-	traits    json.RawMessage // the profile
-	assertion federation.Assertion
+	traits    json.RawMessage      // the profile
+	assertion federation.Assertion // of SAML
 }
 
 // Receive reads and verifies an identity provider's response. Nothing is stored yet: see Complete.
@@ -114,21 +120,18 @@ func (s *Service) Receive(ctx context.Context, samlResponse, relayState string) 
 // receiveAnswer takes the response to a request of ours.
 func (s *Service) receiveAnswer(ctx context.Context, response federation.Response, relayState string) (Login, error) {
 	request, err := s.requests.Get(ctx, id.Hash(relayState))
-	if fault.Is(err, fault.NotFound) {
+	if fault.Is(err, fault.NotFound) || err == nil && request.OIDC != nil {
 		return Login{}, unknownLogin(err)
 	}
 	if err != nil {
 		return Login{}, err
 	}
-	c, err := s.CachedByID(ctx, request.ConnectionID)
-	if fault.Is(err, fault.NotFound) {
-		return Login{}, generic(fault.Forbidden, "connection_not_found", err)
-	}
+	c, err := s.answering(ctx, request.ConnectionID)
 	if err != nil {
 		return Login{}, err
 	}
-	if !c.Active() {
-		return Login{}, generic(fault.Forbidden, "connection_deactivated", nil)
+	if c.OIDC != nil {
+		return Login{}, generic(fault.Forbidden, "connection_not_found", nil)
 	}
 	if issuer := response.Unverified().Issuer; issuer != "" && issuer != c.IdentityProvider.EntityID {
 		return Login{}, generic(fault.Forbidden, "issuer_mismatch", nil)
@@ -213,6 +216,12 @@ func (s *Service) describe(login Login) (Login, error) {
 	if login.subject, err = subject(login.Profile, login.assertion); err != nil {
 		return login, err
 	}
+	return withTraits(login)
+}
+
+// withTraits writes down the profile.
+func withTraits(login Login) (Login, error) {
+	var err error
 	if login.traits, err = json.Marshal(login.Profile); err == nil && len(login.traits) > maxProfile {
 		err = fault.New(fault.TooLarge, "profile_too_large",
 			"The identity provider sent too many or too long attributes. Its administrator has to map fewer.")
@@ -241,8 +250,12 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 	})
 }
 
-// use is what makes a response single-use: the login request goes, the assertion's id stays until it has expired.
+// use is what makes a response single-use: the login request goes, the assertion's id stays until it has expired. An id
+// token needs no such note: its nonce is that of the login request.
 func (s *Service) use(login Login) []store.Op {
+	if login.Connection.OIDC != nil {
+		return []store.Op{s.requests.Delete(*login.request)}
+	}
 	seen := store.Insert(replays, store.Doc{
 		ID:        id.Hash(login.Connection.IdentityProvider.EntityID, login.assertion.ID),
 		Body:      []byte("{}"),

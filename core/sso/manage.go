@@ -89,7 +89,7 @@ func localhost(host string) bool {
 }
 
 // Put makes a connection of an organization from c's settings, or replaces the one to the same identity provider,
-// which keeps its id, client secret and time of creation. replace false refuses that: Taken at metadata.
+// which keeps its id, client secret and time of creation. replace false refuses that: Taken at metadata or oidc.clientId.
 // Faults: NotFound of the organization, Invalid, Taken.
 func (s *Service) Put(ctx context.Context, organizationID string, c Connection, replace bool) (Connection, error) {
 	if err := validConnection(&c); err != nil {
@@ -100,7 +100,7 @@ func (s *Service) Put(ctx context.Context, organizationID string, c Connection, 
 	err := s.repo.Once(ctx, &p.op, func() error { return s.put(ctx, organizationID, &p) })
 	s.cached.Clear()
 	if store.Taken(err, connections, byClient) {
-		return Connection{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: "metadata", Err: err,
+		return Connection{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: c.providerField(), Err: err,
 			Message: "The organization already has a connection to this identity provider."}
 	}
 	p.sent.Version++
@@ -123,7 +123,7 @@ func (s *Service) put(ctx context.Context, organizationID string, p *put) error 
 	}
 	c := p.given
 	c.OrganizationID, c.Tenant, c.ProjectID, c.Product = o.ID, o.Slug, project.ID, project.Slug
-	c.ClientID = s.Digest(o.Slug + ":" + project.Slug + ":" + c.IdentityProvider.EntityID)
+	c.ClientID = s.Digest(o.Slug + ":" + project.Slug + ":" + c.providerKey())
 	c.UpdatedAt = s.now()
 	c.CreatedAt = c.UpdatedAt
 	op, guard := s.repo.Insert(c), []store.Op{s.Organizations.Check(o)}
@@ -155,17 +155,17 @@ func (s *Service) place(ctx context.Context, organizationID string) (organizatio
 	return o, p, err
 }
 
-// Update changes a connection by change, which may be called again when another change was faster. The identity
-// provider's entity ID, and with it the client id, cannot change. Faults: NotFound, Invalid.
+// Update changes a connection by change, which may be called again when another change was faster. What names the identity
+// provider, and with it the client id, cannot change. Faults: NotFound, Invalid.
 func (s *Service) Update(ctx context.Context, connectionID string, change func(*Connection) error) (Connection, error) {
 	defer s.cached.Clear()
 	return s.repo.Change(ctx, connectionID, func(c *Connection) error {
-		entityID := c.IdentityProvider.EntityID
+		protocol, provider := c.Protocol(), c.providerKey()
 		if err := change(c); err != nil {
 			return err
 		}
-		if c.IdentityProvider.EntityID != entityID {
-			return fault.At("metadata", "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
+		if c.Protocol() != protocol || c.providerKey() != provider {
+			return fault.At(c.providerField(), "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
 		}
 		c.UpdatedAt = s.now()
 		return validConnection(c)
@@ -191,6 +191,11 @@ func validConnection(c *Connection) error {
 	case SignAuto, SignAlways, SignNever:
 	default:
 		return fault.At("signRequests", "invalid", "Requests are signed auto, always or never.")
+	}
+	if c.OIDC != nil {
+		if err := validOIDC(c.OIDC); err != nil {
+			return err
+		}
 	}
 	idp := c.IdentityProvider
 	switch c.Binding {
@@ -221,6 +226,17 @@ func validConnection(c *Connection) error {
 		return fault.At("acsUrlOverride", "invalid", "The ACS address must be an absolute http or https URL.")
 	}
 	return ValidateRedirects(c.RedirectURLs, c.DefaultRedirectURL)
+}
+
+// providerField is the input field that says which identity provider it is.
+func (c Connection) providerField() string {
+	switch {
+	case c.OIDC == nil:
+		return "metadata"
+	case c.OIDC.DiscoveryURL != "":
+		return "oidc.discoveryUrl"
+	}
+	return "oidc.metadata"
 }
 
 const maxRedirects = 100

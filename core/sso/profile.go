@@ -3,6 +3,7 @@ package sso
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"strings"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -18,7 +19,7 @@ type Profile struct {
 	LastName  string         `json:"lastName,omitempty"`
 	Roles     []string       `json:"roles,omitempty"`
 	Groups    []string       `json:"groups,omitempty"`
-	Raw       map[string]any `json:"raw"` // every attribute: a string, or a list of strings
+	Raw       map[string]any `json:"raw"` // every attribute, a string or a list of strings; or every claim
 }
 
 const (
@@ -82,6 +83,29 @@ func (s *Service) profile(a federation.Assertion) (Profile, error) {
 	}
 	p.IDHash = s.Digest(p.ID)
 	return p, nil
+}
+
+// oidcProfile reads the claims of an OpenID provider as a person (Polis contract §2.5): those of the id token, else those of
+// userinfo; raw is the first overlaid by the second.
+func oidcProfile(c federation.Claims) Profile {
+	text := func(name string) string {
+		if s, ok := c.IDToken[name].(string); ok {
+			return s
+		}
+		s, _ := c.Userinfo[name].(string)
+		return s
+	}
+	list := func(name string) []string {
+		if v, ok := c.IDToken[name]; ok && v != nil {
+			return values(v)
+		}
+		return values(c.Userinfo[name])
+	}
+	p := Profile{ID: c.Subject, Email: text("email"), FirstName: text("given_name"), LastName: text("family_name"),
+		Roles: list("roles"), Groups: list("groups"), Raw: map[string]any{}}
+	maps.Copy(p.Raw, c.IDToken)
+	maps.Copy(p.Raw, c.Userinfo)
+	return p
 }
 
 // subject is what an identity is linked to. A transient NameID is another one at each login, so it links nobody.

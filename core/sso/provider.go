@@ -5,11 +5,15 @@ import (
 	"strings"
 )
 
-// Provider is the host name by which a person may know the identity provider: that of the entity ID where it is a
-// URL, else that of the sign-in address, else "Unknown".
+// Provider is the host name by which a person may know the identity provider: that of the entity ID or the issuer where
+// it is a URL, else that of the sign-in address, else "Unknown".
 func (c Connection) Provider() string {
 	idp := c.IdentityProvider
-	for _, address := range []string{idp.EntityID, idp.SSORedirectURL, idp.SSOPostURL} {
+	addresses := []string{idp.EntityID, idp.SSORedirectURL, idp.SSOPostURL}
+	if c.OIDC != nil {
+		addresses = []string{c.OIDC.address()}
+	}
+	for _, address := range addresses {
 		if u, err := url.Parse(address); err == nil && u.Hostname() != "" {
 			return strings.TrimPrefix(u.Hostname(), "www.")
 		}

@@ -30,9 +30,10 @@ type Options struct {
 	Organizations     *organization.Service
 	Identities        *identity.Service
 	SAML              federation.SAML
+	OIDC              federation.OIDC
 	Fetch             outbound.Fetcher
 	Digest            func(string) string // lower-case hex RIPEMD-160, by which Polis names connections
-	Key               keypair.Pair        // signs requests and decrypts assertions
+	Key               keypair.Pair        // signs requests and client assertions, decrypts SAML assertions
 	EntityID          string              // of the service provider, where a connection has none of its own
 	PublicURL         string
 	Logger            *slog.Logger
@@ -70,9 +71,6 @@ const (
 	ACSPath      = "/api/oauth/saml"
 	ACSPathAlias = "/saml/api/oauth/saml"
 )
-
-// OIDCCallbackPath is the redirect URI that OpenID Connect identity providers know us by (Polis contract §2.5).
-const OIDCCallbackPath = "/api/oauth/oidc"
 
 // ACS are the addresses to which a connection's responses may be sent; the first is asked for.
 func (s *Service) ACS(c Connection) []string {

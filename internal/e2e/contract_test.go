@@ -406,7 +406,6 @@ func TestContractPostConnectionRefuses(t *testing.T) {
 		}
 		return fields
 	}
-	const notAvailable = "OpenID Connect connections are not available yet. Use SAML metadata."
 	for _, c := range []struct {
 		name    string
 		change  map[string]any
@@ -426,7 +425,7 @@ func TestContractPostConnectionRefuses(t *testing.T) {
 		{"§1.1 POST 1: OIDC userinfo_endpoint", oidc(map[string]any{"oidcMetadata": `{"issuer":"i","authorization_endpoint":"a","token_endpoint":"t"}`}), 400, `"userinfo_endpoint" missing in the metadata for the OpenID Provider`},
 		{"§1.1 POST 1: OIDC jwks_uri", oidc(map[string]any{"oidcMetadata": `{"issuer":"i","authorization_endpoint":"a","token_endpoint":"t","userinfo_endpoint":"u"}`}), 400, `"jwks_uri" missing in the metadata for the OpenID Provider`},
 		{"§1.1 POST 1: OIDC metadata that is no JSON", oidc(map[string]any{"oidcMetadata": "x"}), 400, "Could not parse OIDC Provider metadata, expected a valid JSON string"},
-		{"§1.1 POST, not as Polis: no OIDC connections yet", oidc(map[string]any{"oidcDiscoveryUrl": "https://op.example"}), 400, notAvailable},
+		{"§1.1 POST, not as Polis: a discovery URL that no login could use", oidc(map[string]any{"oidcDiscoveryUrl": "http://op.example"}), 400, "The discovery URL is not valid: give an https URL, or one of localhost."},
 		{"§1.1 POST 2", map[string]any{"defaultRedirectUrl": nil, "redirectUrl": nil}, 400, "Please provide a defaultRedirectUrl"},
 		{"§1.1 POST 3", map[string]any{"redirectUrl": nil, "tenant": nil}, 400, "Please provide redirectUrl"},
 		{"§1.1 POST 4", map[string]any{"tenant": nil, "product": nil}, 400, "Please provide tenant"},
