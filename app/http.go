@@ -119,6 +119,7 @@ func mountHealth(r chi.Router, records Records, sessions Sessions) {
 			err = sessions.Ping(ctx)
 		}
 		if err != nil {
+			w.Header().Set("Retry-After", "1")
 			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "the database does not answer"})
 			return
 		}
