@@ -76,7 +76,13 @@ type process struct {
 // launch starts the program in a folder, with nothing of this process's own settings.
 func launch(t *testing.T, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.CommandContext(t.Context(), binary(t), args...), done: make(chan struct{})}
+	return launchProgram(t, binary(t), dir, env, args...)
+}
+
+// launchProgram is launch of another program.
+func launchProgram(t *testing.T, program, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.CommandContext(t.Context(), program, args...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.stdout, &p.stderr
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "PORTICO_LISTEN=127.0.0.1:0"}, env...)
 	if err := p.cmd.Start(); err != nil {
