@@ -9,15 +9,16 @@ import (
 	"time"
 )
 
-// StartPooler runs PgBouncer (https://www.pgbouncer.org) before a PostgreSQL server until the test ends, and returns the
-// server's URL with its address. It gives each transaction any of a few connections, and keeps nothing of a session.
-func StartPooler(t testing.TB, server string) string {
+// StartPooler runs PgBouncer (https://www.pgbouncer.org) before a PostgreSQL database until the test ends, and returns the
+// database's URL with its address. It gives each transaction any of a few connections, and keeps nothing of a session.
+// Schemas of the database are databases behind it, too.
+func StartPooler(t testing.TB, database string, schemas ...string) string {
 	t.Helper()
 	path, ok := look("pgbouncer")
 	if !ok {
 		missing(t, Postgres, "pgbouncer is not installed")
 	}
-	u, err := url.Parse(server)
+	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,13 +31,16 @@ func StartPooler(t testing.TB, server string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.close() })
-	login := "user=" + u.User.Username()
+	at := fmt.Sprintf("host=%s port=%s user=%s", u.Hostname(), u.Port(), u.User.Username())
 	if password, _ := u.User.Password(); password != "" {
-		login += " password=" + password
+		at += " password=" + password
 	}
-	config, err := h.write("pgbouncer.ini", fmt.Sprintf("[databases]\n* = host=%s port=%s %s\n[pgbouncer]\nlisten_addr=%s\nlisten_port=%s\n"+
-		"unix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=5\nmax_client_conn=200\n",
-		u.Hostname(), u.Port(), login, loopback, port))
+	text := "[databases]\n* = " + at + "\n"
+	for _, s := range schemas {
+		text += fmt.Sprintf("%s = %s dbname=%s connect_query='SET search_path TO %s'\n", s, at, u.Path[1:], s)
+	}
+	config, err := h.write("pgbouncer.ini", text+"[pgbouncer]\nlisten_addr="+loopback+"\nlisten_port="+port+"\nunix_socket_dir=\nauth_type=any\n"+
+		"pool_mode=transaction\ndefault_pool_size=5\nserver_idle_timeout=1\nmax_client_conn=200\n")
 	if err != nil {
 		t.Fatal(err)
 	}
