@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,12 +10,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,6 +162,58 @@ func TestTLS(t *testing.T) {
 				t.Errorf("%s: %v, want %T", what, err, want)
 			}
 		}
+	}
+}
+
+// switchboard is an address behind which stands now one server, now another.
+type switchboard struct{ target atomic.Pointer[string] }
+
+func newSwitchboard(t *testing.T) (*switchboard, string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	s := &switchboard{}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := new(net.Dialer).DialContext(context.Background(), "tcp", *s.target.Load())
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+				go func() {
+					_, _ = io.Copy(way[0], way[1])
+					_ = way[0].Close()
+				}()
+			}
+		}
+	}()
+	return s, l.Addr().String()
+}
+
+// TestPreferredEachTime holds that a server without TLS does not make all later connections go without.
+func TestPreferredEachTime(t *testing.T) {
+	a := newAuthority(t)
+	a.issue("server", &x509.Certificate{})
+	plain := engines.Start(t, engines.MariaDB, engines.Options{Fast: true, Args: []string{"--skip-ssl"}})
+	secured := engines.Start(t, engines.MariaDB, engines.Options{Fast: true, Args: []string{"--ssl-cert=" + a.file("server.pem"), "--ssl-key=" + a.file("server.key")}})
+	s, address := newSwitchboard(t)
+	s.target.Store(&plain.Addr)
+	o := newOne(t, strings.Replace(plain.URL, plain.Addr, address, 1)+"?ssl-mode=preferred", nil)
+	o.db.DB.SetConnMaxLifetime(time.Nanosecond)
+	if got := o.cipher(); got != "" {
+		t.Errorf("the cipher of a server without TLS is %q", got)
+	}
+	s.target.Store(&secured.Addr)
+	if got := o.cipher(); got == "" {
+		t.Error("the server has TLS by now, and the connection goes without")
 	}
 }
 
