@@ -34,12 +34,12 @@ var quiet = slog.New(slog.DiscardHandler)
 // one is a store over one connection, which tells what it reads.
 type one struct {
 	*store.Store
-	t   *testing.T
+	t   testing.TB
 	db  *bun.DB
 	now time.Time
 }
 
-func newOne(t *testing.T, text string, schema store.Schema) *one {
+func newOne(t testing.TB, text string, schema store.Schema) *one {
 	t.Helper()
 	u, err := url.Parse(text)
 	if err != nil {
