@@ -1,0 +1,171 @@
+package databases
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/portico-sso/portico/internal/engines"
+)
+
+// TestDatabaseAway takes the database away while instances serve: whatever needs it is told to come later, readyz is red and
+// healthz green; when it is back people sign in without a restart, and what they had begun goes on.
+func TestDatabaseAway(t *testing.T) {
+	eachServer(t, func(t *testing.T, s setup) {
+		records, sessions := s.fresh(t)
+		lines := map[string]*engines.Proxy{"records": engines.NewProxy(t, address(t, records))}
+		records = lines["records"].URL(records)
+		if sessions != "" {
+			lines["sessions"] = engines.NewProxy(t, address(t, sessions))
+			sessions = lines["sessions"].URL(sessions)
+		}
+		env := settings(records, sessions)
+		all := serve(t, 2, env)
+		c := newTenant(t, "crm", "acme.example")
+		if err := all[0].connect(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		for what, line := range lines {
+			t.Run(what, func(t *testing.T) { away(t, all, c, what, line, sessions != "") })
+		}
+		audit(t, env)
+	})
+}
+
+// away takes one of the databases away.
+func away(t *testing.T, all []*instance, c *tenant, what string, line *engines.Proxy, split bool) {
+	ctx := t.Context()
+	begun, finished := &login{tenant: c, person: "begun-" + what}, &login{tenant: c, person: "finished-" + what}
+	redeemed, err := signIn(ctx, c, "redeemed-"+what, all[0])
+	if err = errors.Join(err, begun.begin(ctx, all[0]), finished.begin(ctx, all[1]), finished.finish(ctx, all[0])); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond) // until nothing is cached any more
+	line.Refuse(true)
+	line.Cut()
+	slug := func(i *instance) string { return "away-" + what + "-" + strings.TrimPrefix(i.URL, "http://127.0.0.1:") }
+	needed := func(which string) bool { return which == "" || which == what || !split }
+	calls := []struct {
+		what  string
+		needs string // "" is both
+		call  func(*instance) error
+	}{
+		{"authorize", "", func(i *instance) error { return (&login{tenant: c, person: "new"}).begin(ctx, i) }},
+		{"the assertion consumer", "", func(i *instance) error { return begun.finish(ctx, i) }},
+		{"token", "", func(i *instance) error { return finished.redeem(ctx, i) }},
+		{"userinfo", "", func(i *instance) error { return redeemed.check(ctx, i) }},
+		{"a mutation", "records", func(i *instance) error {
+			_, err := i.create(ctx, "Project", map[string]any{"slug": slug(i)})
+			return err
+		}},
+		{"a query", "records", func(i *instance) error { _, err := i.graphql(ctx, `{project(slug: "none") {id}}`, nil); return err }},
+		{"making a connection", "records", func(i *instance) error { return i.connect(ctx, c) }},
+		{"listing connections", "records", func(i *instance) error {
+			a, err := i.get(ctx, "/api/v1/sso?"+c.encoded(), "Authorization", "Api-Key "+adminKey)
+			if err == nil && a.StatusCode != http.StatusOK {
+				err = a.refusal()
+			}
+			return err
+		}},
+	}
+	for n, i := range all {
+		for _, call := range calls {
+			err := call.call(i)
+			if needed(call.needs) && !errors.Is(err, errLater) || !needed(call.needs) && err != nil {
+				t.Errorf("%s at instance %d: %v", call.what, n, err)
+			}
+		}
+		if a, err := i.get(ctx, "/readyz"); !errors.Is(err, errLater) {
+			t.Errorf("readyz of instance %d: %s %s, %v", n, a.Status, a.body, err)
+		}
+		for _, path := range []string{"/healthz", "/oauth/jwks", "/.well-known/openid-configuration"} {
+			if a, err := i.get(ctx, path); err != nil || a.StatusCode != http.StatusOK {
+				t.Errorf("%s of instance %d: %v", path, n, err)
+			}
+		}
+	}
+	line.Refuse(false)
+	began := time.Now()
+	for n, i := range all {
+		if err := insist(ctx, func() error { _, err := signIn(ctx, c, fmt.Sprintf("back-%s-%d", what, n), i); return err }); err != nil {
+			t.Errorf("back again, at instance %d: %v", n, err)
+		}
+		i.ready(t)
+	}
+	for n, i := range all { // what was refused was not done
+		if _, err := i.create(ctx, "Project", map[string]any{"slug": slug(i)}); needed("records") && err != nil {
+			t.Errorf("the mutation at instance %d anew: %v", n, err)
+		}
+	}
+	t.Logf("people signed in at each instance %s after the database was back", time.Since(began).Round(time.Millisecond))
+	if err := errors.Join(begun.finish(ctx, all[1]), begun.redeem(ctx, all[0]), begun.check(ctx, all[1]), finished.redeem(ctx, all[1]),
+		finished.check(ctx, all[0]), redeemed.check(ctx, all[1])); err != nil {
+		t.Errorf("what had begun before: %v", err)
+	}
+}
+
+// audit holds that nothing is half there.
+func audit(t *testing.T, env []string) {
+	t.Helper()
+	newWitness(t, env).people(t)
+}
+
+// TestBadNetwork puts load on instances whose connections to the databases are delayed, cut and half-closed at random, in the
+// middle of requests and between them, commits too: no answer is wrong, nobody is signed in twice.
+func TestBadNetwork(t *testing.T) {
+	eachServer(t, func(t *testing.T, s setup) {
+		records, sessions := s.fresh(t)
+		bad := func(text string) string {
+			p := engines.NewProxy(t, address(t, text))
+			p.Delay(time.Millisecond)
+			p.Decide(fate)
+			return hasty(t, p.URL(text))
+		}
+		env := settings(records, sessions)
+		good := serve(t, 1, env)
+		over := append(append([]string{}, env...), "PORTICO_DATABASE_URL="+bad(records))
+		if sessions != "" {
+			over = append(over, "PORTICO_SESSION_URL="+bad(sessions))
+		}
+		l := startLoad(t, append(good, serve(t, 2, over)...)...)
+		l.await(int64(number(300, 2000)))
+		l.audit(env)
+	})
+}
+
+// fate has one in a hundred requests of a client treated badly.
+func fate(c engines.Chunk) engines.Fate {
+	if !c.FromClient || rand.N(100) > 0 {
+		return engines.Pass
+	}
+	if bytes.Contains(bytes.ToLower(c.Data), []byte("commit")) || rand.N(2) == 0 {
+		return engines.CutAnswer
+	}
+	return []engines.Fate{engines.Cut, engines.HalfClose, engines.Swallow}[rand.N(3)]
+}
+
+// hasty has an instance give a silent server up soon.
+func hasty(t *testing.T, text string) string {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	switch {
+	case strings.HasPrefix(u.Scheme, "redis"):
+		q.Set("read_timeout", "1s")
+	case u.Scheme == "mongodb":
+		q.Set("timeoutMS", "1000")
+	default:
+		q.Set("call_timeout", "1s")
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}

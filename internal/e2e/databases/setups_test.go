@@ -1,0 +1,90 @@
+package databases
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/portico-sso/portico/internal/engines"
+)
+
+// setup is where an installation keeps things.
+type setup struct {
+	name              string
+	records, sessions engines.Engine // "" is SQLite, and no other place for sessions
+}
+
+// The setups that are promised. The last is the one to advise of where logins are many: sessions on Redis beside PostgreSQL.
+var setups = []setup{
+	{name: "sqlite"},
+	{name: "postgres", records: engines.Postgres},
+	{name: "mariadb", records: engines.MariaDB},
+	{name: "mysql", records: engines.MySQL},
+	{name: "redis", records: engines.Redis},
+	{name: "mongo", records: engines.Mongo},
+	{name: "redis beside postgres", records: engines.Postgres, sessions: engines.Redis},
+}
+
+// others are further servers of the same kinds, for long runs.
+var others = []setup{
+	{name: "postgres18", records: engines.Postgres18},
+	{name: "valkey", records: engines.Valkey},
+}
+
+// each runs a test on every setup.
+func each(t *testing.T, test func(*testing.T, setup)) {
+	some(t, func(setup) bool { return true }, test)
+}
+
+// eachServer is each without SQLite, which has no server.
+func eachServer(t *testing.T, test func(*testing.T, setup)) {
+	some(t, func(s setup) bool { return s.records != "" }, test)
+}
+
+// eachOwn is eachServer without MongoDB, of which tests start no servers.
+func eachOwn(t *testing.T, test func(*testing.T, setup)) {
+	some(t, func(s setup) bool { return s.records != "" && s.records != engines.Mongo }, test)
+}
+
+func some(t *testing.T, wanted func(setup) bool, test func(*testing.T, setup)) {
+	all := setups
+	if long {
+		all = append(all[:len(all):len(all)], others...)
+	}
+	for _, s := range all {
+		if wanted(s) {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, s)
+			})
+		}
+	}
+}
+
+// fresh are the URLs of new, empty databases on the servers that all tests share.
+func (s setup) fresh(t *testing.T) (records, sessions string) {
+	t.Helper()
+	if s.records == "" {
+		return "sqlite:" + filepath.Join(t.TempDir(), "portico.db"), ""
+	}
+	if s.sessions != "" {
+		sessions = engines.Fresh(t, s.sessions)
+	}
+	return engines.Fresh(t, s.records), sessions
+}
+
+// own starts servers of the test's own, on which what is acknowledged survives a kill.
+func (s setup) own(t *testing.T) (records, sessions *engines.Server) {
+	t.Helper()
+	if s.sessions != "" {
+		sessions = engines.Start(t, s.sessions, engines.Options{})
+	}
+	return engines.Start(t, s.records, engines.Options{}), sessions
+}
+
+// url is a server's, or "" of none.
+func urlOf(s *engines.Server) string {
+	if s == nil {
+		return ""
+	}
+	return s.URL
+}
