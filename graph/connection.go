@@ -30,26 +30,37 @@ func (n *connectionNode) Description() string { return n.c.Description }
 func (n *connectionNode) Title() string       { return n.c.Title() }
 func (n *connectionNode) Active() bool        { return n.c.Active() }
 func (n *connectionNode) Provider() string    { return n.c.Provider() }
-func (n *connectionNode) EntityID() string    { return n.c.IdentityProvider.EntityID }
-func (n *connectionNode) WantsSignedRequests() bool {
-	return n.c.IdentityProvider.WantAuthnRequestsSigned
+func (n *connectionNode) Protocol() string    { return strings.ToUpper(n.c.Protocol()) }
+func (n *connectionNode) EntityID() *string   { return ofSAML(n, n.c.IdentityProvider.EntityID) }
+func (n *connectionNode) WantsSignedRequests() *bool {
+	return ofSAML(n, n.c.IdentityProvider.WantAuthnRequestsSigned)
 }
-func (n *connectionNode) MetadataURL() *string        { return optional(n.c.MetadataURL) }
-func (n *connectionNode) NameIDFormat() *string       { return optional(n.c.NameIDFormat) }
-func (n *connectionNode) ForceAuthn() bool            { return n.c.ForceAuthn }
-func (n *connectionNode) SignRequests() string        { return strings.ToUpper(string(n.c.SignRequests)) }
-func (n *connectionNode) IDPInitiated() bool          { return n.c.IdPInitiated }
+func (n *connectionNode) MetadataURL() *string  { return optional(n.c.MetadataURL) }
+func (n *connectionNode) NameIDFormat() *string { return optional(n.c.NameIDFormat) }
+func (n *connectionNode) ForceAuthn() bool      { return n.c.ForceAuthn }
+func (n *connectionNode) SignRequests() *string {
+	return ofSAML(n, strings.ToUpper(string(n.c.SignRequests)))
+}
+func (n *connectionNode) IDPInitiated() *bool         { return ofSAML(n, n.c.IdPInitiated) }
 func (n *connectionNode) ACSURLOverride() *string     { return optional(n.c.ACSOverride) }
 func (n *connectionNode) EntityIDOverride() *string   { return optional(n.c.EntityIDOverride) }
 func (n *connectionNode) RedirectURLs() []string      { return list(n.c.RedirectURLs) }
 func (n *connectionNode) DefaultRedirectURL() *string { return optional(n.c.DefaultRedirectURL) }
-func (n *connectionNode) SPEntityID() string          { return n.r.SSO.Audience(n.c) }
-func (n *connectionNode) ACSURL() string              { return n.r.SSO.ACS(n.c)[0] }
+func (n *connectionNode) SPEntityID() *string         { return ofSAML(n, n.r.SSO.Audience(n.c)) }
+func (n *connectionNode) ACSURL() *string             { return ofSAML(n, n.r.SSO.ACS(n.c)[0]) }
 func (n *connectionNode) CreatedAt() graphql.Time     { return graphql.Time{Time: n.c.CreatedAt} }
 func (n *connectionNode) UpdatedAt() graphql.Time     { return graphql.Time{Time: n.c.UpdatedAt} }
 
-func (n *connectionNode) SPMetadataURL() string {
-	return n.r.PublicURL + "/.well-known/sp-metadata?connection=" + url.QueryEscape(n.c.ID)
+func (n *connectionNode) SPMetadataURL() *string {
+	return ofSAML(n, n.r.PublicURL+"/.well-known/sp-metadata?connection="+url.QueryEscape(n.c.ID))
+}
+
+// ofSAML is null for connections to OpenID providers.
+func ofSAML[T any](n *connectionNode, value T) *T {
+	if n.c.OIDC != nil {
+		return nil
+	}
+	return &value
 }
 
 // SortOrder fails alone where a number beyond GraphQL's 32 bits was given over another API.
@@ -66,18 +77,18 @@ func (n *connectionNode) SortOrder() (*int32, error) {
 
 const automatic = "AUTO"
 
-func (n *connectionNode) Binding() string {
+func (n *connectionNode) Binding() *string {
 	if n.c.Binding == "" {
-		return automatic
+		return ofSAML(n, automatic)
 	}
-	return strings.ToUpper(string(n.c.Binding))
+	return ofSAML(n, strings.ToUpper(string(n.c.Binding)))
 }
 
 type ssoURLs struct{ Redirect, Post *string }
 
-func (n *connectionNode) SSOURLs() ssoURLs {
+func (n *connectionNode) SSOURLs() *ssoURLs {
 	idp := n.c.IdentityProvider
-	return ssoURLs{Redirect: optional(idp.SSORedirectURL), Post: optional(idp.SSOPostURL)}
+	return ofSAML(n, ssoURLs{Redirect: optional(idp.SSORedirectURL), Post: optional(idp.SSOPostURL)})
 }
 
 type certificate struct {
@@ -242,6 +253,7 @@ func (r *resolver) connectionPayload(subject string, c sso.Connection, err error
 func (r *resolver) CreateConnection(ctx context.Context, args struct {
 	Input struct {
 		OrganizationID graphql.ID
+		OIDC           *createOIDCInput
 		metadataInput
 		connectionSettings
 	}
@@ -250,11 +262,20 @@ func (r *resolver) CreateConnection(ctx context.Context, args struct {
 	in := args.Input
 	var c sso.Connection
 	form, err := in.given()
-	if err == nil {
+	switch {
+	case err != nil:
+	case in.OIDC == nil:
 		err = r.readMetadata(ctx, in.metadataInput, &c)
+	case form != "":
+		err = fault.At(form, "ambiguous", "Give a SAML identity provider's metadata, or oidc for an OpenID provider.")
+	default:
+		c.OIDC, err = in.OIDC.settings()
+	}
+	in.apply(&c)
+	if err == nil && c.OIDC != nil {
+		err = r.SSO.CheckOIDC(ctx, c)
 	}
 	if err == nil {
-		in.apply(&c)
 		c, err = r.SSO.Put(ctx, string(in.OrganizationID), c, false)
 	}
 	return r.connectionPayload("organizationId", c, atForm(err, form))
@@ -262,7 +283,8 @@ func (r *resolver) CreateConnection(ctx context.Context, args struct {
 
 func (r *resolver) UpdateConnection(ctx context.Context, args struct {
 	Input struct {
-		ID graphql.ID
+		ID   graphql.ID
+		OIDC *oidcSettings
 		metadataInput
 		connectionSettings
 	}
@@ -275,11 +297,21 @@ func (r *resolver) UpdateConnection(ctx context.Context, args struct {
 		err = r.readMetadata(ctx, in.metadataInput, &read)
 	}
 	if err == nil {
+		err = r.checkOIDC(ctx, string(in.ID), in.OIDC)
+	}
+	if err == nil {
 		c, err = r.SSO.Update(ctx, string(in.ID), func(c *sso.Connection) error {
-			if form != "" {
+			in.apply(c)
+			switch {
+			case in.OIDC != nil && c.OIDC == nil:
+				return fault.At("oidc", "immutable", "This is a connection to a SAML identity provider. Make a new one for an OpenID provider.")
+			case in.OIDC != nil:
+				return in.OIDC.apply(c.OIDC)
+			case form != "" && c.OIDC != nil:
+				return fault.At(form, "immutable", "This is a connection to an OpenID provider. Make a new one for a SAML identity provider.")
+			case form != "":
 				c.IdentityProvider, c.MetadataURL = read.IdentityProvider, read.MetadataURL
 			}
-			in.apply(c)
 			return nil
 		})
 	}
@@ -296,6 +328,9 @@ func (r *resolver) refresh(ctx context.Context, id string) (sso.Connection, erro
 	c, err := r.SSO.Get(ctx, id)
 	if err != nil {
 		return c, err
+	}
+	if c.OIDC != nil {
+		return c, fault.At("id", "no_metadata_url", "What an OpenID provider publishes is read anew by itself.")
 	}
 	if c.MetadataURL == "" {
 		return c, fault.At("id", "no_metadata_url", "The connection's metadata was given as text. Update it with metadataUrl first.")

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/adapters/oidc"
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/id"
@@ -78,7 +79,7 @@ func newWorld(t *testing.T) *world {
 	organizations := organization.NewService(records, projects, ids)
 	identities := identity.NewService(records, ids)
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
-		Organizations: organizations, Identities: identities, SAML: saml.New(), Fetch: w.fetch, Digest: digest,
+		Organizations: organizations, Identities: identities, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
 	w.sso = connections
 	w.handler, err = graph.New(graph.Services{Projects: projects, Organizations: organizations, SSO: connections,

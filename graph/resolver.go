@@ -64,9 +64,9 @@ func optional(text string) *string {
 }
 
 // list is never null.
-func list(texts []string) []string {
-	if texts == nil {
-		return []string{}
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
 	}
-	return texts
+	return items
 }

@@ -193,7 +193,7 @@ func validConnection(c *Connection) error {
 		return fault.At("signRequests", "invalid", "Requests are signed auto, always or never.")
 	}
 	if c.OIDC != nil {
-		if err := validOIDC(c.OIDC); err != nil {
+		if err := validOIDC(c); err != nil {
 			return err
 		}
 	}

@@ -198,8 +198,15 @@ const (
 var reserved = []string{"client_id", "client_secret", "client_assertion", "client_assertion_type", "code_challenge", "code_challenge_method",
 	"nonce", "redirect_uri", "request", "request_uri", "response_mode", "response_type", "scope", "state"}
 
-// validOIDC fills in defaults and refuses settings that could not work.
-func validOIDC(o *OIDC) error {
+// validOIDC fills in defaults and refuses settings that could not work, or that are of SAML alone.
+func validOIDC(c *Connection) error {
+	for field, given := range map[string]bool{"nameIdFormat": c.NameIDFormat != "", "binding": c.Binding != "", "idpInitiated": c.IdPInitiated,
+		"acsUrlOverride": c.ACSOverride != "", "entityIdOverride": c.EntityIDOverride != "", "signRequests": c.SignRequests != SignAuto} {
+		if given && !c.Polis { // which passes over what it does not need
+			return fault.At(field, "invalid", "This is a setting of SAML alone.")
+		}
+	}
+	o := c.OIDC
 	if o.PKCE == "" {
 		o.PKCE = PKCEAuto
 	}
@@ -267,17 +274,17 @@ func validScopes(scopes []string) error {
 
 func validParams(params []federation.Param) error {
 	if len(params) > maxParams {
-		return fault.At("oidc.params", "too_many", "A connection has at most 20 further parameters.")
+		return fault.At("oidc.parameters", "too_many", "A connection has at most 20 further parameters.")
 	}
 	seen := map[string]bool{}
 	for _, p := range params {
 		switch {
 		case p.Name == "" || len(p.Name)+len(p.Value) > maxParamBytes:
-			return fault.At("oidc.params", "invalid", "A parameter has a name, and no more than 1024 bytes.")
+			return fault.At("oidc.parameters", "invalid", "A parameter has a name, and no more than 1024 bytes.")
 		case slices.Contains(reserved, p.Name):
-			return fault.At("oidc.params", "reserved", "The parameter "+p.Name+" is set by this service.")
+			return fault.At("oidc.parameters", "reserved", "The parameter "+p.Name+" is set by this service.")
 		case seen[p.Name]:
-			return fault.At("oidc.params", "taken", "The parameter "+p.Name+" is given twice.")
+			return fault.At("oidc.parameters", "taken", "The parameter "+p.Name+" is given twice.")
 		}
 		seen[p.Name] = true
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/ports/federation"
 )
 
@@ -62,7 +63,7 @@ var presets = map[Preset]struct {
 			host, environment = "auth.pingone.com", account
 		}
 		o.DiscoveryURL = "https://" + host + "/" + environment + "/as"
-		return dotted(host) && hostName.MatchString(environment)
+		return dotted(host) && id.IsUUID(strings.ToLower(environment))
 	}},
 	PresetJumpCloud: {"JumpCloud", "nothing", func(o *OIDC, account string) bool {
 		o.DiscoveryURL = "https://oauth.id.jumpcloud.com/"
