@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 
 	"github.com/portico-sso/portico/adapters/bunstore"
 	"github.com/portico-sso/portico/ports/store"
@@ -32,6 +34,13 @@ var planning = map[string]string{
 	"plan_cache_mode": "force_generic_plan", "jit": "off",
 	"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off", "enable_incremental_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
 }
+
+// When a context ends, the server is given time to answer all the same, then it is asked to stop, then the connection is
+// closed. To close it at once would let whoever aborts requests have us connect anew for each.
+const (
+	answerWithin = 100 * time.Millisecond
+	cancelWithin = time.Second
+)
 
 // config is what a URL says.
 type config struct {
@@ -82,6 +91,9 @@ func parse(u *url.URL) (config, error) {
 		maps.Copy(c.conn.RuntimeParams, planning)
 		// What we have given up, the server should too, and with it the locks.
 		c.conn.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(c.pool.Patience.Milliseconds(), 10)
+	}
+	c.conn.BuildContextWatcherHandler = func(p *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: p, CancelRequestDelay: answerWithin, DeadlineDelay: cancelWithin}
 	}
 	c.chance = chance(c.conn)
 	return c, nil

@@ -277,6 +277,72 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+// TestAborted has requests end while the server answers them: few cost a connection, and what is slow is cancelled.
+func TestAborted(t *testing.T) {
+	text := engines.Fresh(t, engines.Postgres)
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := engines.NewProxy(t, u.Host)
+	s := opened(t, with(t, p.URL(text), "pool_max_conns", "1"), things)
+	db, err := sql.Open("pgx", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	sessions := func() (pid, sleeping int) {
+		err := db.QueryRowContext(t.Context(), `SELECT coalesce(max(pid), 0), count(*) FILTER (WHERE wait_event = 'PgSleep')
+			FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'portico'`).Scan(&pid, &sleeping)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pid, sleeping
+	}
+	if err := s.Commit(t.Context(), thing("a")); err != nil {
+		t.Fatal(err)
+	}
+	const times = 20
+	seen := map[int]bool{}
+	for i := range times {
+		if err := s.Commit(t.Context(), thing(fmt.Sprint(i)), store.Check("things", store.Doc{ID: "a", Version: 1})); err != nil { // all is prepared now
+			t.Fatal(err)
+		}
+		if _, err := s.Get(t.Context(), "things", "a"); err != nil {
+			t.Fatal(err)
+		}
+		p.Delay(10 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if i%2 > 0 {
+			_, err = s.Get(ctx, "things", "a")
+		} else if err = s.Commit(ctx, thing(fmt.Sprint("not ", i)), store.Check("things", store.Doc{ID: "a", Version: 1})); err == nil {
+			t.Error("a commit whose context ended long before it commits")
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("call %d: %v", i, err)
+		}
+		cancel()
+		p.Delay(0)
+		pid, _ := sessions()
+		seen[pid] = true
+	}
+	if len(seen) > times/2 {
+		t.Errorf("%d aborted calls cost %d connections", times, len(seen)-1)
+	}
+	if n, err := s.Count(t.Context(), "things", store.Range{}); n != times+1 || err != nil {
+		t.Errorf("%d things, %v", n, err)
+	}
+	execute(t, text, "ALTER TABLE things RENAME TO other", "CREATE VIEW things AS SELECT o.* FROM other o, pg_sleep(600)")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Get(ctx, "things", "a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a slow get: %v", err)
+	}
+	for sleeping := 1; sleeping > 0; {
+		_, sleeping = sessions()
+	}
+}
+
 // TestWidest writes entries of the greatest size, of bytes that do not compress.
 func TestWidest(t *testing.T) {
 	c := store.Collection{Name: "widest", Expires: true, Indexes: []store.Index{{Name: "by_all", Fields: []string{"a", "b", "c", "d"}, Unique: true}}}
