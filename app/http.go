@@ -81,6 +81,7 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
 	r.HandleFunc(oauth.PathIntrospect, h.Introspect)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRegister, h.Register)
+	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathPush, h.Push)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRevoke, h.Revoke)
 	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
 	open := r.With(middleware.CORS("GET, HEAD, OPTIONS"))

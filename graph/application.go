@@ -55,6 +55,8 @@ func (n *applicationNode) JWKSURI() *string    { return optional(n.a.JWKSURI) }
 func (n *applicationNode) TLSSubject() *string { return optional(n.a.TLSSubject) }
 func (n *applicationNode) RequireDPoP() bool   { return n.a.RequireDPoP }
 
+func (n *applicationNode) RequirePushedRequests() bool { return n.a.RequirePushed }
+
 func (n *applicationNode) TokenFormat() string {
 	if n.a.TokenFormat == "" {
 		return strings.ToUpper(string(oauth.Opaque))
@@ -172,11 +174,13 @@ type applicationSettings struct {
 	JWKSURI     *string
 	TLSSubject  *string
 	RequireDPoP *bool
+
+	RequirePushedRequests *bool
 }
 
 func (s applicationSettings) input() oauth.ApplicationInput {
 	in := oauth.ApplicationInput{IDTokenAlg: (*oauth.Alg)(s.IDTokenAlg), Scopes: s.Scopes, Resources: s.Resources,
-		JWKS: s.JWKS, JWKSURI: s.JWKSURI, TLSSubject: s.TLSSubject, RequireDPoP: s.RequireDPoP}
+		JWKS: s.JWKS, JWKSURI: s.JWKSURI, TLSSubject: s.TLSSubject, RequireDPoP: s.RequireDPoP, RequirePushed: s.RequirePushedRequests}
 	if s.AuthMethod != nil {
 		method := authMethods[*s.AuthMethod]
 		in.AuthMethod = &method

@@ -136,6 +136,17 @@ func (h *Handler) Register(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Push serves POST /api/oauth/par (RFC 9126).
+func (h *Handler) Push(w http.ResponseWriter, r *http.Request) {
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) {
+		pushed, err := h.OAuth.Push(r.Context(), form, c)
+		return created{pushed}, err
+	})
+}
+
+// created is an answer with status 201.
+type created struct{ any }
+
 // client answers a request that a client makes itself, not a browser, with JSON.
 func (h *Handler) client(w http.ResponseWriter, r *http.Request, answer func(url.Values, oauth.Credentials) (any, error)) {
 	if r.Method != http.MethodPost {
@@ -159,6 +170,10 @@ func (h *Handler) client(w http.ResponseWriter, r *http.Request, answer func(url
 		return
 	}
 	h.setNonce(w, r)
+	if made, ok := response.(created); ok {
+		writeJSON(w, http.StatusCreated, made.any)
+		return
+	}
 	writeJSON(w, http.StatusOK, response)
 }
 

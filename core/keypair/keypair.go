@@ -21,16 +21,17 @@ import (
 	"github.com/portico-sso/portico/ports/store"
 )
 
-// Purpose says what a key pair is for; there is one active pair of each.
+// Purpose says what a key pair is for; there is one of each.
 type Purpose string
 
-// The key pairs of a fresh installation.
+// SAML is the pair that signs requests and decrypts assertions: RSA, with a certificate.
+const SAML Purpose = "saml"
+
 const (
-	SAML       Purpose = "saml"        // RSA: signs requests, decrypts assertions; has a certificate
-	rsaBits            = 2048          // the smallest size that every identity provider and client library accepts
-	secretName         = "secret"      // what Secret answers
-	certYears          = 30            // providers pin the certificate; its end would be an outage
-	commonName         = "Portico SSO" // subject of the SAML certificate
+	rsaBits    = 2048          // the smallest size that every identity provider and client library accepts
+	secretName = "secret"      // what Secret answers
+	certYears  = 30            // providers pin the certificate; its end would be an outage
+	commonName = "Portico SSO" // subject of the SAML certificate
 )
 
 // Pair is one key pair.

@@ -41,6 +41,8 @@ type Application struct {
 	TLSSubject  string     `json:"tlsSubject,omitempty"`  // of its certificate: the distinguished name (RFC 4514) or a DNS name
 	RequireDPoP bool       `json:"requireDpop,omitempty"` // its tokens are bound to a key (RFC 9449 §5.2)
 
+	RequirePushed bool `json:"requirePushed,omitempty"` // its authorization requests are pushed first (RFC 9126 §6)
+
 	Version int64 `json:"-"`
 }
 
@@ -107,6 +109,8 @@ type ApplicationInput struct {
 	JWKSURI      *string
 	TLSSubject   *string
 	RequireDPoP  *bool
+
+	RequirePushed *bool
 }
 
 // CreateApplication makes an application. The secret of a confidential one is returned here and never again.
@@ -254,6 +258,9 @@ func (a *Application) applyGrants(in ApplicationInput) error {
 	}
 	if in.TokenFormat != nil {
 		a.TokenFormat = *in.TokenFormat
+	}
+	if in.RequirePushed != nil {
+		a.RequirePushed = *in.RequirePushed
 	}
 	for _, g := range a.GrantTypes {
 		if g != AuthorizationCode && g != RefreshToken && g != ClientCredentials {

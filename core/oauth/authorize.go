@@ -21,6 +21,7 @@ const (
 	PathIntrospect = "/api/oauth/introspect"
 	PathRevoke     = "/api/oauth/revoke"
 	PathRegister   = "/api/oauth/register"
+	PathPush       = "/api/oauth/par"
 	PathJWKS       = "/oauth/jwks"
 	PathChooser    = "/idp/select"
 )
@@ -36,6 +37,7 @@ type continuation struct {
 	Scope         []string  `json:"scope,omitempty"`
 	Resources     []string  `json:"resources,omitempty"`
 	ProofKey      string    `json:"proofKey,omitempty"` // dpop_jkt (RFC 9449 §10)
+	ResponseMode  string    `json:"responseMode,omitempty"`
 	Requested     requested `json:"requested"`
 }
 
@@ -44,6 +46,11 @@ type continuation struct {
 // cannot be trusted, for the error page.
 func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgoing, error) {
 	if err := singleValued(q, "resource"); err != nil {
+		return federation.Outgoing{}, err
+	}
+	asked := q
+	q, used, err := s.request(ctx, asked)
+	if err != nil {
 		return federation.Outgoing{}, err
 	}
 	redirectURI := q.Get("redirect_uri")
@@ -57,12 +64,14 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 	if t.application != nil && !redirectAllowed(t.application.RedirectURIs, redirectURI) {
 		return federation.Outgoing{}, redirectRefused()
 	}
+	to := answerTo{redirectURI, q.Get("state"), t.responseMode(q),
+		t.application != nil || slices.Contains(strings.Fields(q.Get("scope")), "openid")}
 	if t.problem != nil { // of an application, whose redirect URI is known to be its own
-		return redirectError(redirectURI, q.Get("state"), t.problem), nil
+		return s.answerError(to, t.problem), nil
 	}
 	c, ok := t.choose(q.Get("idp_hint"))
 	if !ok {
-		return federation.Outgoing{URL: s.chooserURL(q, t)}, nil
+		return federation.Outgoing{URL: s.chooserURL(asked, t)}, nil
 	}
 	if t.application == nil && !connectionRedirectAllowed(c, redirectURI, s.PolisRedirectMatch) {
 		return federation.Outgoing{}, redirectRefused()
@@ -71,34 +80,47 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 		return federation.Outgoing{}, generic("connection_deactivated")
 	}
 	if err := checkRequest(q, t.application); err != nil {
-		return redirectError(redirectURI, q.Get("state"), err), nil
+		return s.answerError(to, err), nil
 	}
-	return s.begin(ctx, q, t, c)
+	if err := s.useUp(ctx, used); err != nil {
+		return federation.Outgoing{}, err
+	}
+	return s.begin(ctx, q, t, c, to)
+}
+
+// responseMode is how the answer travels. Polis's clients have always had it in the query.
+func (t target) responseMode(q url.Values) string {
+	if mode := q.Get("response_mode"); t.application != nil && slices.Contains(responseModes, mode) {
+		return mode
+	}
+	return modeQuery
 }
 
 // maxContinuation is in bytes of JSON. Anybody can begin logins, each of which is kept for minutes.
 const maxContinuation = 16 << 10
 
-func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection) (federation.Outgoing, error) {
-	next, err := json.Marshal(s.continuation(q, t, c))
+func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection, to answerTo) (federation.Outgoing, error) {
+	goesOn := s.continuation(q, t, c)
+	goesOn.ResponseMode = to.mode
+	next, err := json.Marshal(goesOn)
 	if err != nil {
 		return federation.Outgoing{}, err
 	}
 	if len(next) > maxContinuation {
-		return redirectError(q.Get("redirect_uri"), q.Get("state"), invalidRequest("The request is too long.")), nil
+		return s.answerError(to, invalidRequest("The request is too long.")), nil
 	}
 	begin := sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next}
 	if c.OIDC != nil {
 		begin.ForceAuthn = q.Get("forceAuthn") == "true" // prompt and max_age are passed on
 		var refused *fault.Error
 		if begin.Asked, refused = asked(q, t.application); refused != nil {
-			return redirectError(q.Get("redirect_uri"), q.Get("state"), refused), nil
+			return s.answerError(to, refused), nil
 		}
 	}
 	out, err := s.SSO.Begin(ctx, c, begin)
 	if err != nil {
 		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
-		return redirectError(q.Get("redirect_uri"), q.Get("state"), told(err)), nil
+		return s.answerError(to, told(err)), nil
 	}
 	return out, nil
 }
@@ -186,12 +208,8 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 func checkOpenID(q url.Values) *fault.Error {
 	mode := q.Get("response_mode")
 	switch {
-	case q.Has("request"):
-		return oauthError("request_not_supported", "Send the parameters of the request themselves")
-	case q.Has("request_uri"):
-		return oauthError("request_uri_not_supported", "Send the parameters of the request themselves")
-	case mode != "" && mode != "query":
-		return oauthError("invalid_request", "response_mode must be query")
+	case mode != "" && !slices.Contains(responseModes, mode):
+		return oauthError("invalid_request", "response_mode must be query or form_post")
 	case q.Get("prompt") == "none": // every sign-in goes through the identity provider, which may ask the person
 		return oauthError("login_required", "The person has to sign in at their identity provider")
 	}
@@ -238,6 +256,10 @@ func (s *Service) Choices(ctx context.Context, q url.Values) ([]Choice, error) {
 	if err := singleValued(q, "resource"); err != nil {
 		return nil, err
 	}
+	q, _, err := s.request(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	t, err := s.target(ctx, q)
 	if err == nil && t.problem != nil {
 		err = t.problem
@@ -252,15 +274,6 @@ func (s *Service) Choices(ctx context.Context, q url.Values) ([]Choice, error) {
 		}
 	}
 	return choices, nil
-}
-
-// redirectError sends the browser back to the application (RFC 6749 §4.1.2.1).
-func redirectError(redirectURI, state string, e *fault.Error) federation.Outgoing {
-	params := url.Values{"error": {e.Code}, "error_description": {e.Message}}
-	if state != "" {
-		params.Set("state", state)
-	}
-	return federation.Outgoing{URL: withQuery(redirectURI, params)}
 }
 
 // oauthError is an error with a code of RFC 6749 §4.1.2.1 or §5.2.

@@ -51,7 +51,7 @@ func (s *Service) failed(ctx context.Context, login sso.Login, next continuation
 	if login.Continue == nil || s.stillAllowed(ctx, login.Connection, next) != nil {
 		return federation.Outgoing{}, err
 	}
-	return redirectError(next.RedirectURI, next.State, told(err)), nil
+	return s.answerError(next.answerTo(), told(err)), nil
 }
 
 // unasked is the continuation of an IdP-initiated login: the connection's own client at its default address.
@@ -104,9 +104,5 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 	if err != nil {
 		return federation.Outgoing{}, record.StoreFault(err)
 	}
-	params := url.Values{"code": {secret}}
-	if next.State != "" {
-		params.Set("state", next.State)
-	}
-	return federation.Outgoing{URL: withQuery(next.RedirectURI, params)}, nil
+	return s.answer(next.answerTo(), url.Values{"code": {secret}}), nil
 }

@@ -26,6 +26,9 @@ type Metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
+	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
+	ObjectAlgs            []string `json:"request_object_signing_alg_values_supported"`
+	NamesIssuer           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	DPoPAlgs              []string `json:"dpop_signing_alg_values_supported"`
 	BoundToCertificates   bool     `json:"tls_client_certificate_bound_access_tokens"`
@@ -45,13 +48,17 @@ func (s *Service) Discovery() Metadata {
 		UserinfoEndpoint:      s.Issuer + PathUserinfo,
 		JWKSURI:               s.Issuer + PathJWKS,
 		ResponseTypes:         []string{"code"},
-		ResponseModes:         []string{"query"},
+		ResponseModes:         responseModes,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           keypair.Algs,
 		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
 		ChallengeMethods:      []string{"S256"},
 		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
 		RegistrationEndpoint:  s.Issuer + PathRegister,
+		PushEndpoint:          s.Issuer + PathPush,
+		ObjectAlgs:            jose.Algs,
+		NamesIssuer:           true,
+		RequestParameter:      true,
 		TokenAuthAlgs:         jose.Algs,
 		DPoPAlgs:              DPoPAlgs,
 		BoundToCertificates:   s.Certificates,

@@ -116,7 +116,7 @@ func (s *Service) DPoPNonce() string { return s.nonce(s.now().Truncate(nonceStep
 
 func (s *Service) nonce(at time.Time) string {
 	mac := hmac.New(sha256.New, s.Secret)
-	mac.Write(binary.BigEndian.AppendUint64([]byte("dpop nonce "), uint64(at.Unix()))) //nolint:gosec // any bits do
+	mac.Write(binary.BigEndian.AppendUint64([]byte("dpop nonce "), uint64(at.Unix())))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 

@@ -40,7 +40,8 @@ func (s *Service) Introspect(ctx context.Context, form url.Values, c Credentials
 		return Introspection{}, invalidClient("A public client cannot prove that the token is meant for it")
 	}
 	text := form.Get("token")
-	g, i := grant{}, Introspection{}
+	var g grant
+	var i Introspection
 	if strings.HasPrefix(text, refreshPrefix) {
 		f, number, err := s.findFamily(ctx, text)
 		if err != nil || f.Grant.ApplicationID != app.ID || number != f.Number {

@@ -52,6 +52,7 @@ type Service struct {
 	tokens        record.Repo[accessToken]
 	families      record.Repo[family]
 	initial       record.Repo[initialToken]
+	pushed        record.Repo[pushedRequest]
 	fetched       *cache.Cache[[]byte] // key sets of applications, by address
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
@@ -82,6 +83,7 @@ func SessionCollections() store.Schema {
 		{Name: tokens, Expires: true, Sealed: true},
 		{Name: families, Expires: true, Sealed: true},
 		{Name: used, Expires: true},
+		{Name: pushedRequests, Expires: true, Sealed: true},
 	}
 }
 
@@ -110,7 +112,7 @@ func NewService(o Options) *Service {
 			SetVersion: func(f *family, v int64) { f.version = v },
 		},
 	}
-	s.initial = s.newInitialTokens()
+	s.initial, s.pushed = s.newInitialTokens(), s.newPushed()
 	return s
 }
 

@@ -385,7 +385,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 
 	direct := start(t, func(c *app.Config) { c.CertificateHeader = "Client-Cert" }) // no proxy is trusted
-	far := &land{program: direct, clock: &clock{}, idp: newIdP(t, "https://idp.example/far")}
+	far := &land{program: direct, idp: newIdP(t, "https://idp.example/far")}
 	far.connect(far.idp, nil)
 	all := map[string]any{"authMethod": "SELF_SIGNED_TLS", "jwks": keySet(t, key)}
 	for k, v := range settings {

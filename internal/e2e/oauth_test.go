@@ -230,8 +230,8 @@ func TestAuthorizeRefuses(t *testing.T) {
 		"PKCE method alone":             {with(web, url.Values{"code_challenge_method": {"S256"}}), 0, "invalid_request"},
 		"PKCE with a short challenge":   {with(spa, url.Values{"code_challenge": {"abc"}}), 0, "invalid_request"},
 		"PKCE with a padded challenge":  {with(spa, url.Values{"code_challenge": {challenge() + "="}}), 0, "invalid_request"},
-		"request object":                {with(web, url.Values{"request": {"e30.e30."}}), 0, "request_not_supported"},
-		"request object by reference":   {with(web, url.Values{"request_uri": {"https://evil.example/r"}}), 0, "request_uri_not_supported"},
+		"request object":                {with(web, url.Values{"request": {"e30.e30."}}), 400, ""},
+		"request object by reference":   {with(web, url.Values{"request_uri": {"https://evil.example/r"}}), 400, ""},
 		"response mode":                 {with(web, url.Values{"response_mode": {"fragment"}}), 0, "invalid_request"},
 		"no interaction allowed":        {with(web, url.Values{"prompt": {"none"}}), 0, "login_required"},
 		"another project's application": {l.alien.asks(url.Values{"organization": nil, "idp_hint": clientID(l.record)}), 0, "invalid_request"},
@@ -842,7 +842,7 @@ func TestDiscoveryTellsWhatWorks(t *testing.T) {
 			t.Errorf("key: %v", k)
 		}
 	}
-	if len(keys) != 2 {
+	if len(keys) != 4 {
 		t.Errorf("%d keys", len(keys))
 	}
 }
