@@ -45,6 +45,7 @@ var cuts = []cut{
 func (a Adapter) CutCommit(t *testing.T, e Engine) {
 	p, s, direct := a.through(t, e)
 	for _, c := range cuts {
+		c.told = c.told || a.Repeats
 		l := loser{t, c, p, s, direct}
 		first, second, ready := "first, "+c.what, "second, "+c.what, "ready, "+c.what
 		for _, name := range []string{first, second, ready} {

@@ -40,6 +40,9 @@ type Adapter struct {
 	Commit string
 	// Hasty is a parameter of the URL, name=value, with which no call waits for longer than a second or so for an answer.
 	Hasty string
+	// Repeats says that a commit whose request or answer is lost is sent again, to a server that knows it again, and so may
+	// be acknowledged.
+	Repeats bool
 }
 
 // Engine is a kind of server.
