@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -35,9 +36,43 @@ func (b *Backend) Commit(ctx context.Context, now time.Time, ops []store.Op) err
 	slices.SortFunc(c.ops, func(a, d store.Op) int {
 		return cmp.Or(phase(a)-phase(d), cmp.Compare(a.Collection, d.Collection), cmp.Compare(a.Doc.ID, d.Doc.ID))
 	})
+	return c.insist(ctx)
+}
+
+// Between two tries of a commit that met another's passes a random time up to one that doubles each time.
+const (
+	firstPause = 2 * time.Millisecond
+	mostPause  = 50 * time.Millisecond
+)
+
+// insist tries again where another transaction is in the way, as other engines wait for a lock: whether a guard fails shows
+// when the other has ended. One whose client was lost stays for a minute by MongoDB's default.
+func (c *commit) insist(ctx context.Context) error {
+	end := time.NewTimer(c.patience)
+	defer end.Stop()
+	for most := firstPause; ; most = min(2*most, mostPause) {
+		err := c.try(ctx)
+		if !errors.Is(err, errMet) {
+			return err
+		}
+		pause := time.NewTimer(rand.N(most))
+		select {
+		case <-pause.C:
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-end.C:
+			err = fmt.Errorf("%w: %v", store.ErrUnavailable, err) //nolint:errorlint // it is no conflict any more
+		}
+		pause.Stop()
+		return err
+	}
+}
+
+func (c *commit) try(ctx context.Context) error {
 	var err error
-	if len(ops) == 1 {
-		err = c.alone(ctx, ops[0])
+	if len(c.ops) == 1 {
+		err = c.alone(ctx, c.ops[0])
 	} else {
 		err = c.together(ctx, false)
 	}
@@ -82,20 +117,13 @@ func (t *table) guard(d store.Doc, now time.Time) bson.D {
 // touch is what Check writes. Of two transactions that write one document one fails, and to read it would not do that.
 var touch = bson.D{{Key: "$inc", Value: bson.D{{Key: "t", Value: int64(1)}}}}
 
-// decisive is the context of a step that decides a commit. Once begun, it is not given up when ctx ends: that would leave
-// in doubt what a moment later is known.
-func (b *Backend) decisive(ctx context.Context) (context.Context, *attempts, context.CancelFunc) {
-	a := &attempts{}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.patience)
-	return context.WithValue(ctx, attemptsKey{}, a), a, cancel
-}
-
 // alone commits one operation by one write, which is atomic by itself.
 func (c *commit) alone(ctx context.Context, op store.Op) error {
-	ctx, a, cancel := c.decisive(ctx)
+	var a attempts
+	step, cancel := a.decisive(ctx, c.patience)
 	defer cancel()
 	t := c.tables[op.Collection]
-	met, err := t.write(ctx, op, c.now)
+	met, err := t.write(step, op, c.now)
 	if taken := t.taken(err); taken != nil {
 		return taken
 	}
@@ -126,24 +154,24 @@ func (t *table) write(ctx context.Context, op store.Op, now time.Time) (bool, er
 	}
 }
 
-// aborting is how long a transaction that failed may take to end, after which the server ends it by itself.
-const aborting = 5 * time.Second
+// tries is how often the end of a transaction is asked for: by itself, the driver waits for an answer that does not come.
+const tries = 3
 
 // together commits the operations in one transaction.
-func (c *commit) together(ctx context.Context, free bool) error {
+func (c *commit) together(ctx context.Context, free bool) (err error) {
 	s, err := c.client.StartSession(options.Session().SetCausalConsistency(false))
 	if err != nil {
 		return c.outcome(ctx, err)
 	}
+	var a attempts
 	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), aborting)
-		defer cancel()
-		s.EndSession(end) // aborts what is not committed
+		// A transaction that met another's is ended by the server.
+		c.end(ctx, s, err == nil || errors.Is(err, errMet) || !a.sent)
 	}()
 	if err := s.StartTransaction(options.Transaction().SetReadConcern(readconcern.Snapshot()).SetWriteConcern(durable())); err != nil {
 		return c.outcome(ctx, err)
 	}
-	inside := mongo.NewSessionContext(ctx, s)
+	inside := a.watched(mongo.NewSessionContext(ctx, s))
 	if free {
 		if err := c.release(inside); err != nil {
 			return err
@@ -157,9 +185,54 @@ func (c *commit) together(ctx context.Context, free bool) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	last, a, cancel := c.decisive(ctx)
+	return c.finish(ctx, s)
+}
+
+// finish commits the transaction. To ask for it again is no second commit.
+func (c *commit) finish(ctx context.Context, s *mongo.Session) (err error) {
+	var a attempts
+	for range tries {
+		step, cancel := a.decisive(ctx, c.patience/tries)
+		err = s.CommitTransaction(step)
+		cancel()
+		if !hasLabel(err, unknownCommit) && !mongo.IsTimeout(err) {
+			break
+		}
+	}
+	return c.decided(ctx, a, err)
+}
+
+// end ends a session. A transaction that may still be open would stand in the way of others until the server gives it up,
+// which takes a minute: where to abort it is not answered, it is ended in the background.
+func (b *Backend) end(ctx context.Context, s *mongo.Session, ended bool) {
+	var a attempts
+	step, cancel := a.decisive(ctx, aborting)
 	defer cancel()
-	return c.decided(last, a, s.CommitTransaction(last))
+	id := s.ID()
+	s.EndSession(step)
+	if !ended && !a.answered {
+		go b.kill(id)
+	}
+}
+
+const (
+	aborting  = time.Second      // how long one try to end a transaction may take
+	killing   = 30 * time.Second // how long it is tried
+	killPause = 250 * time.Millisecond
+)
+
+// kill ends what goes on in a session, by a command that every user may run for their own ones.
+func (b *Backend) kill(session bson.Raw) {
+	for range killing / (aborting + killPause) {
+		var a attempts
+		step, cancel := a.decisive(context.Background(), aborting)
+		_ = b.client.Database("admin").RunCommand(step, bson.D{{Key: "killSessions", Value: bson.A{session}}}).Err()
+		cancel()
+		if a.answered || b.closed.Load() {
+			return
+		}
+		time.Sleep(killPause)
+	}
 }
 
 // runs are the operations that go into one command each: of one phase and collection.
@@ -203,7 +276,9 @@ func (t *table) model(op store.Op, now time.Time) mongo.WriteModel {
 
 // bulk writes inside a transaction; must is how many documents must be met, of those that are not inserted.
 func (c *commit) bulk(ctx context.Context, t *table, models []mongo.WriteModel, must int) error {
-	r, err := t.majority.BulkWrite(ctx, models)
+	step, cancel := c.step(ctx)
+	defer cancel()
+	r, err := t.majority.BulkWrite(step, models)
 	if taken := t.taken(err); taken != nil {
 		return taken
 	}
@@ -232,8 +307,8 @@ func (c *commit) release(ctx context.Context) error {
 			}
 		}
 		if len(expired) > 0 {
-			if _, err := t.majority.BulkWrite(ctx, expired); err != nil {
-				return c.outcome(ctx, err)
+			if err := c.evict(ctx, t, expired); err != nil {
+				return err
 			}
 		}
 		if len(former) > 0 {
@@ -243,6 +318,13 @@ func (c *commit) release(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (c *commit) evict(ctx context.Context, t *table, expired []mongo.WriteModel) error {
+	step, cancel := c.step(ctx)
+	defer cancel()
+	_, err := t.majority.BulkWrite(step, expired)
+	return c.outcome(ctx, err)
 }
 
 // evictions remove expired documents that have the place or a key of the operation's.
@@ -271,7 +353,7 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	}
 	for total := 0; ; {
 		page := min(limit-total, sweepPage)
-		found, removed, err := t.sweep(ctx, now, page)
+		found, removed, err := b.sweep(ctx, t, now, page)
 		total += removed
 		if err != nil || found < page || total == limit {
 			return total, b.outcome(ctx, err)
@@ -279,7 +361,9 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, collection string, l
 	}
 }
 
-func (t *table) sweep(ctx context.Context, now time.Time, limit int) (found, removed int, err error) {
+func (b *Backend) sweep(ctx context.Context, t *table, now time.Time, limit int) (found, removed int, err error) {
+	ctx, cancel := b.step(ctx)
+	defer cancel()
 	dead := bson.E{Key: "e", Value: bson.D{{Key: "$lte", Value: now.UnixMilli()}}}
 	o := options.Find().SetHint(expiryName).SetSort(bson.D{{Key: "e", Value: 1}, {Key: "_id", Value: 1}}).
 		SetLimit(int64(limit)).SetBatchSize(int32(limit)).SetProjection(bson.D{{Key: "_id", Value: 1}})

@@ -39,7 +39,7 @@ var Driver = store.Driver{Schemes: []string{"mongodb", "mongodb+srv"}, Open: ope
 type Backend struct {
 	client   *mongo.Client
 	database *mongo.Database
-	patience time.Duration // how long a step that decides a commit may take
+	patience time.Duration // how long one call of the driver may take
 	schema   store.Schema
 	tables   map[string]*table
 	closed   atomic.Bool
@@ -112,7 +112,9 @@ func (b *Backend) suited(ctx context.Context) error {
 		Message        string `bson:"msg"`
 		MaxWireVersion int    `bson:"maxWireVersion"`
 	}
-	err := b.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
+	step, cancel := b.step(ctx)
+	defer cancel()
+	err := b.client.Database("admin").RunCommand(step, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
 	switch {
 	case err != nil:
 		err = b.outcome(ctx, err)
@@ -136,7 +138,9 @@ func (b *Backend) Ping(ctx context.Context) error {
 	if err := b.usable(ctx); err != nil {
 		return err
 	}
-	return b.outcome(ctx, b.client.Ping(ctx, nil))
+	step, cancel := b.step(ctx)
+	defer cancel()
+	return b.outcome(ctx, b.client.Ping(step, nil))
 }
 
 // closing is how long Close waits for calls under way.
@@ -150,6 +154,11 @@ func (b *Backend) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closing)
 	defer cancel()
 	return b.client.Disconnect(ctx)
+}
+
+// step is the context of one call of the driver: also one that has much time does not wait for an answer for ever.
+func (b *Backend) step(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, b.patience)
 }
 
 func (b *Backend) usable(ctx context.Context) error {

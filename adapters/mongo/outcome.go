@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -33,6 +35,7 @@ const (
 	retryableWrite    = "RetryableWriteError"
 	noWritesPerformed = "NoWritesPerformed"
 	transient         = "TransientTransactionError"
+	unknownCommit     = "UnknownTransactionCommitResult"
 )
 
 func hasCode(err error, codes ...int) bool {
@@ -53,9 +56,13 @@ func hasLabel(err error, label string) bool {
 	return errors.As(err, &l) && l.HasErrorLabel(label)
 }
 
+// errMet says that a transaction met another's write and was ended. It says nothing of guards: the other may come to
+// nothing.
+var errMet = fmt.Errorf("%w: another transaction is writing", store.ErrConflict)
+
 // outcome says the driver's error in the port's terms, where surely nothing was applied.
 func (b *Backend) outcome(ctx context.Context, err error) error {
-	var answered mongo.ServerError
+	var answer mongo.ServerError
 	switch {
 	case err == nil:
 		return nil
@@ -63,13 +70,11 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrClosed, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case !errors.As(err, &answered), answered.HasErrorLabel(networkError): // no server, or no answer
+	case !errors.As(err, &answer), answer.HasErrorLabel(networkError): // no server, or no answer
 	case hasCode(err, away...), hasCode(err, maxTimeMSExpired, exceededTimeLimit):
-	case hasCode(err, writeConflict):
-		return fmt.Errorf("%w: %w", store.ErrConflict, err)
-	case answered.HasErrorLabel(transient) && !hasCode(err, 0):
-		return fmt.Errorf("%w: %w", store.ErrConflict, err)
-	case answered.HasErrorLabel(transient): // the driver's own, where it finds no server
+	case hasCode(err, writeConflict), answer.HasErrorLabel(transient) && !hasCode(err, 0):
+		return fmt.Errorf("%w: %w", errMet, err)
+	case answer.HasErrorLabel(transient): // the driver's own, where it finds no server
 	default:
 		return err
 	}
@@ -78,74 +83,94 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 
 // decided says the error of a step that decides a commit. The driver repeats such a step, and its last error tells
 // nothing of the tries before; a has watched them all.
-func (b *Backend) decided(ctx context.Context, a *attempts, err error) error {
+func (b *Backend) decided(ctx context.Context, a attempts, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case hasLabel(err, transient) && !hasLabel(err, networkError) && !hasCode(err, 0):
 		// To a commit as well: "a transaction failure with no persistent side effects", whatever came before.
-		return fmt.Errorf("%w: %w", store.ErrConflict, err)
+		return fmt.Errorf("%w: %w", errMet, err)
 	case a.doubtful:
 		return fmt.Errorf("%w: %w", store.ErrUncertain, err)
 	}
 	return b.outcome(ctx, err)
 }
 
-// attempts is what is known of the tries of a step that decides a commit.
+// attempts is what is known of the tries of calls that run under a context.
 type attempts struct {
-	doubtful bool // one of them may have been applied
+	sent     bool // one of them reached a server, or may have
+	answered bool // one of them was answered
+	doubtful bool // one of them may have been applied without an answer that says so
 }
 
 type attemptsKey struct{}
 
-func attemptsOf(ctx context.Context) *attempts {
-	a, _ := ctx.Value(attemptsKey{}).(*attempts)
-	return a
+func (a *attempts) watched(ctx context.Context) context.Context {
+	return context.WithValue(ctx, attemptsKey{}, a)
+}
+
+// decisive is the context of a step that decides a commit. Once begun, it is not given up when ctx ends: that would leave
+// in doubt what a moment later is known.
+func (a *attempts) decisive(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.watched(context.WithoutCancel(ctx)), patience)
+}
+
+func (a *attempts) succeeded(reply bson.Raw) {
+	_, err := reply.LookupErr("writeConcernError")
+	a.sent, a.answered = true, true
+	a.doubtful = a.doubtful || err == nil // applied, and may be undone
+}
+
+func (a *attempts) failed(err error) {
+	var answer answered
+	if !errors.As(err, &answer) {
+		if !late(err) { // else it was not sent
+			a.sent, a.doubtful = true, true
+		}
+		return
+	}
+	a.sent = true
+	a.answered = a.answered || !answer.HasErrorLabel(networkError)
+	if !answer.NotPrimary() && !answer.HasErrorLabel(noWritesPerformed) {
+		a.doubtful = a.doubtful || late(err) || answer.HasErrorLabel(networkError) || answer.HasErrorLabel(retryableWrite)
+	}
+}
+
+// answered is the driver's error where it has sent something.
+type answered interface {
+	error
+	HasErrorLabel(string) bool
+	NotPrimary() bool
+}
+
+func late(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // watch tells attempts what becomes of each try. The driver calls it in the goroutine and with the context of the call.
 func watch(also *event.CommandMonitor) *event.CommandMonitor {
-	m := &event.CommandMonitor{
-		Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
-			if a := attemptsOf(ctx); a != nil {
-				if _, err := e.Reply.LookupErr("writeConcernError"); err == nil { // applied, and may be undone
-					a.doubtful = true
-				}
-			}
-			if also != nil && also.Succeeded != nil {
-				also.Succeeded(ctx, e)
-			}
-		},
-		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
-			if a := attemptsOf(ctx); a != nil && doubtful(e.Failure) {
-				a.doubtful = true
-			}
-			if also != nil && also.Failed != nil {
-				also.Failed(ctx, e)
-			}
-		},
-	}
+	m := event.CommandMonitor{}
 	if also != nil {
-		m.Started = also.Started
+		m = *also
 	}
-	return m
-}
-
-// doubtful says of the error of one try whether it may have been applied all the same.
-func doubtful(err error) bool {
-	var answer interface {
-		error
-		HasErrorLabel(string) bool
-		NotPrimary() bool
+	succeeded, failed := m.Succeeded, m.Failed
+	m.Succeeded = func(ctx context.Context, e *event.CommandSucceededEvent) {
+		if a, ok := ctx.Value(attemptsKey{}).(*attempts); ok {
+			a.succeeded(e.Reply)
+		}
+		if succeeded != nil {
+			succeeded(ctx, e)
+		}
 	}
-	late := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	switch {
-	case !errors.As(err, &answer):
-		return !late // before it was sent; else it is an answer that is not understood
-	case answer.NotPrimary(), answer.HasErrorLabel(noWritesPerformed):
-		return false
+	m.Failed = func(ctx context.Context, e *event.CommandFailedEvent) {
+		if a, ok := ctx.Value(attemptsKey{}).(*attempts); ok {
+			a.failed(e.Failure)
+		}
+		if failed != nil {
+			failed(ctx, e)
+		}
 	}
-	return late || answer.HasErrorLabel(networkError) || answer.HasErrorLabel(retryableWrite)
+	return &m
 }
 
 // taken is the error of a key that another document holds; nil where err is something else.

@@ -20,7 +20,9 @@ func (b *Backend) Get(ctx context.Context, now time.Time, collection string, ids
 	if err != nil {
 		return nil, err
 	}
-	found, err := documents(ctx, t.majority, idFilter(ids), options.Find().SetBatchSize(int32(len(ids))))
+	step, cancel := b.step(ctx)
+	defer cancel()
+	found, err := documents(step, t.majority, idFilter(ids), options.Find().SetBatchSize(int32(len(ids))))
 	if err != nil {
 		return nil, b.outcome(ctx, err)
 	}
@@ -45,7 +47,7 @@ func (b *Backend) Range(ctx context.Context, now time.Time, collection string, r
 		return nil, err
 	}
 	var found []document
-	err = b.settled(ctx, func() (err error) {
+	err = b.settled(ctx, func(ctx context.Context) (err error) {
 		if r.Offset > 0 {
 			found, err = b.skipped(ctx, t, q, r)
 		} else {
@@ -103,7 +105,7 @@ func (b *Backend) Count(ctx context.Context, now time.Time, collection string, r
 	if err != nil {
 		return 0, err
 	}
-	err = b.settled(ctx, func() (err error) {
+	err = b.settled(ctx, func(ctx context.Context) (err error) {
 		n, err = t.snapshot.CountDocuments(ctx, q.filter, options.Count().SetHint(q.hint))
 		return err
 	})
@@ -112,9 +114,11 @@ func (b *Backend) Count(ctx context.Context, now time.Time, collection string, r
 
 // settled repeats a read of a snapshot that the server has not or no longer: it answers so where another instance has
 // just made an index.
-func (b *Backend) settled(ctx context.Context, read func() error) error {
+func (b *Backend) settled(ctx context.Context, read func(context.Context) error) error {
 	err := store.Retry(ctx, func() error {
-		err := read()
+		step, cancel := b.step(ctx)
+		defer cancel()
+		err := read(step)
 		if hasCode(err, snapshotUnavailable, snapshotTooOld) {
 			return fmt.Errorf("%w: %w", store.ErrConflict, err)
 		}

@@ -64,9 +64,9 @@ func (b *Backend) Migrate(ctx context.Context) error {
 
 // build runs one command of the plan. What another instance does at the same time is no error: Migrate looks again.
 func (b *Backend) build(ctx context.Context, command bson.D) error {
-	ctx, cancel := context.WithTimeout(ctx, building)
+	step, cancel := context.WithTimeout(ctx, building)
 	defer cancel()
-	err := b.database.RunCommand(ctx, command).Err()
+	err := b.database.RunCommand(step, command).Err()
 	if hasCode(err, namespaceExists, indexBuildRunning, writeConflict, snapshotUnavailable) {
 		return nil
 	}
@@ -108,7 +108,9 @@ func (b *Backend) missing(ctx context.Context) ([]bson.D, error) {
 
 // collections are the names of those that there are. One of another kind or collation than ours is refused.
 func (b *Backend) collections(ctx context.Context) (map[string]bool, error) {
-	list, err := b.database.ListCollectionSpecifications(ctx, bson.D{})
+	step, cancel := b.step(ctx)
+	defer cancel()
+	list, err := b.database.ListCollectionSpecifications(step, bson.D{})
 	if err != nil {
 		return nil, b.outcome(ctx, err)
 	}
@@ -128,12 +130,14 @@ func (b *Backend) collections(ctx context.Context) (map[string]bool, error) {
 
 // indexes are the specifications of a collection's indexes, by name.
 func (b *Backend) indexes(ctx context.Context, collection string) (map[string]bson.Raw, error) {
-	cursor, err := b.database.Collection(collection).Indexes().List(ctx)
+	step, cancel := b.step(ctx)
+	defer cancel()
+	cursor, err := b.database.Collection(collection).Indexes().List(step)
 	if err != nil {
 		return nil, b.outcome(ctx, err)
 	}
 	var list []bson.Raw
-	if err := cursor.All(ctx, &list); err != nil {
+	if err := cursor.All(step, &list); err != nil {
 		return nil, b.outcome(ctx, err)
 	}
 	have := make(map[string]bson.Raw, len(list))

@@ -1,6 +1,7 @@
 package mongofake
 
 import (
+	"net"
 	"slices"
 	"time"
 
@@ -75,6 +76,7 @@ func init() { // apart, since explain asks for others
 		"listIndexes":       {run: (*Server).listIndexes, fields: []string{"cursor"}},
 		"commitTransaction": {run: (*Server).commitTransaction, kind: ending},
 		"abortTransaction":  {run: (*Server).abortTransaction, kind: ending},
+		"killSessions":      {run: (*Server).killSessions, anyMember: true},
 		"endSessions":       {run: (*Server).endSessions, anyMember: true},
 	}
 }
@@ -96,10 +98,13 @@ func (r *request) late() *Error {
 }
 
 // answer runs a command. It answers an error only where the connection is to be cut.
-func (s *Server) answer(body bson.Raw, conn int32) (bson.Raw, error) {
+func (s *Server) answer(body bson.Raw, c net.Conn, id int32) (bson.Raw, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &request{command: body, conn: conn}
+	if !s.conns[c] { // stopped
+		return nil, errCut
+	}
+	r := &request{command: body, conn: id}
 	if first, err := body.IndexErr(0); err == nil {
 		r.name = first.Key()
 	}

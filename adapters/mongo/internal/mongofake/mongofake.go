@@ -105,7 +105,7 @@ func (s *Server) Stop() {
 	for c := range s.conns {
 		_ = c.Close()
 	}
-	s.listener, s.conns = nil, nil
+	s.listener, s.conns, s.cursors = nil, nil, map[int64]*cursor{}
 	s.endAll()
 	s.mu.Unlock()
 	s.running.Wait()
@@ -167,7 +167,7 @@ func (s *Server) serve(c net.Conn, id int32) {
 		if s.options.Rewrite != nil {
 			m.body = rewritten(m.body, s.options.Rewrite)
 		}
-		reply, err := s.answer(m.body, id)
+		reply, err := s.answer(m.body, c, id)
 		if err != nil {
 			return // the connection is cut
 		}

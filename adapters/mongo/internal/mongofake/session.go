@@ -169,6 +169,32 @@ func (s *Server) endSessions(r *request) (bson.D, *Error) {
 	return nil, nil
 }
 
+// killSessions ends the transactions of sessions, when what runs in them has ended.
+func (s *Server) killSessions(r *request) (bson.D, *Error) {
+	list, ok := r.command.Lookup("killSessions").ArrayOK()
+	values, err := list.Values()
+	if !ok || err != nil {
+		return nil, fail(typeMismatch, "killSessions needs an array")
+	}
+	for _, v := range values {
+		d, _ := v.DocumentOK()
+		_, id, ok := d.Lookup("id").BinaryOK()
+		if !ok {
+			return nil, fail(failedToParse, "a session has an id")
+		}
+		o := s.sessions[string(id)]
+		for o != nil && o.busy {
+			if err := s.wait(r); err != nil {
+				return nil, err
+			}
+		}
+		if o != nil {
+			s.abort(o)
+		}
+	}
+	return nil, nil
+}
+
 // labels are those of an error, as the driver specifications and the server's own rules have them.
 func (s *Server) labels(r *request, code int32, concern bool, wrote bool) []string {
 	ends := r.name == "commitTransaction" || r.name == "abortTransaction"
