@@ -35,6 +35,26 @@ func TestStartBeforeTheDatabase(t *testing.T) {
 	})
 }
 
+// TestStartWithoutTheDatabase starts where nobody listens: after a minute an instance gives up and says what to look at.
+func TestStartWithoutTheDatabase(t *testing.T) {
+	if !long {
+		t.Skip("it takes a minute; PORTICO_TEST_LONG=1 runs it")
+	}
+	for _, scheme := range []string{"postgres", "mysql", "redis", "mongodb"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			p := launch(t, t.TempDir(), settings(scheme+"://portico:planted-secret@127.0.0.1:1/1", ""), "serve")
+			code, said := p.wait(t), p.stderr.String()
+			if code != 1 || !strings.Contains(said, "the database of PORTICO_DATABASE_URL cannot be opened: it did not answer for 1m0s; is it running, and is the address right?") ||
+				strings.Count(said, "trying again") < 5 || strings.Contains(said, "planted-secret") {
+				t.Errorf("exit code %d after %s: %s", code, time.Since(began), said)
+			}
+			t.Logf("gave up after %s and %d tries", time.Since(began).Round(time.Second), 1+strings.Count(said, "trying again"))
+		})
+	}
+}
+
 func address(t *testing.T, text string) string {
 	t.Helper()
 	u, err := url.Parse(text)
