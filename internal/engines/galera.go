@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -87,6 +86,6 @@ func galeraArguments(s *Server, library, name string, peers []string, i int) ([]
 		"--wsrep-cluster-address=gcomm://" + strings.Join(peers, ","), "--wsrep-node-address=" + peers[i],
 		"--wsrep-provider-options=" + strings.Join(provider, ";"), "--wsrep-slave-threads=4",
 		"--wsrep-sst-method=rsync", "--wsrep-sst-receive-address=" + net.JoinHostPort(loopback, transfer),
-		"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--tmpdir=" + filepath.Clean(s.home.inside),
+		"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
 	}, errors.Join(err1, err2)
 }

@@ -20,7 +20,7 @@ func createMySQL(ctx context.Context, s *Server) error {
 		return err
 	}
 	return s.program.runIn(ctx, s.program.server, "--no-defaults", "--initialize-insecure", "--datadir="+s.home.at(dataName),
-		"--init-file="+setup, "--secure-file-priv=NULL", "--innodb-flush-log-at-trx-commit=0")
+		"--init-file="+setup, "--secure-file-priv=NULL", "--innodb-flush-log-at-trx-commit=0", ownTemp(s))
 }
 
 func createMariaDB(ctx context.Context, s *Server) error {
@@ -29,14 +29,17 @@ func createMariaDB(ctx context.Context, s *Server) error {
 		return err
 	}
 	return s.program.runIn(ctx, s.program.create, "--no-defaults", "--datadir="+s.home.at(dataName), "--extra-file="+setup,
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", ownTemp(s))
 }
+
+// ownTemp gives a server a folder of its own for temporary files: one that starts removes those of others in the same.
+func ownTemp(s *Server) string { return "--tmpdir=" + s.home.inside }
 
 func mysqlArguments(s *Server) []string {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.home.at(dataName), "--bind-address=" + loopback, "--port=" + s.port,
 		"--socket=" + s.home.at("socket"), "--pid-file=" + s.home.at("pid"), "--skip-name-resolve", "--max-connections=300",
-		"--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1",
+		"--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", ownTemp(s),
 	}
 	if s.Engine == MySQL {
 		args = append(args, "--mysqlx=OFF", "--secure-file-priv=NULL", "--disable-log-bin")
