@@ -141,7 +141,7 @@ func TestSettings(t *testing.T) {
 		"wsrep_sync_wait":          {"", "", "7"},
 		"idle_transaction_timeout": {"30", "", ""},
 		"innodb_lock_wait_timeout": {"10", "10", "10"},
-		"wait_timeout":             {"360", "360", "360"},
+		"wait_timeout":             {"360", "60", "60"},
 	} {
 		for i, s := range []server{maria, mysql, galera} {
 			if got := s.settings(c)[name]; got != want[i] {

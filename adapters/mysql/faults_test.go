@@ -168,6 +168,31 @@ func TestLockedRow(t *testing.T) {
 	}
 }
 
+// TestVanished has a machine vanish in the middle of a commit: the server lets go of its locks, though nobody closes.
+func TestVanished(t *testing.T) {
+	for _, e := range servers {
+		t.Run(string(e), func(t *testing.T) {
+			fresh, ctx := engines.Fresh(t, e), t.Context()
+			s := openStore(t, fresh, things)
+			p := engines.NewProxy(t, address(t, fresh))
+			other := openStore(t, with(t, with(t, p.URL(fresh), "call_timeout", "1s"), "ssl-mode", "disabled"), things)
+			ops := []store.Op{store.Insert("things", thing("1", "")), store.Insert("things", thing("2", ""))}
+			came := p.OnNext("COMMIT", engines.Swallow)
+			if err := other.Commit(ctx, ops...); !errors.Is(err, store.ErrUncertain) {
+				t.Fatalf("the commit that vanishes: %v", err)
+			}
+			<-came
+			err := s.Commit(ctx, ops...)
+			for until := time.Now().Add(time.Minute); errors.Is(err, store.ErrUnavailable) && time.Now().Before(until); {
+				err = s.Commit(ctx, ops...)
+			}
+			if err != nil {
+				t.Errorf("a minute later its locks are held: %v", err)
+			}
+		})
+	}
+}
+
 // TestHurried ends contexts at any moment: where nothing is wrong with the server, it is never uncertain what a commit did.
 func TestHurried(t *testing.T) {
 	for _, e := range servers {

@@ -51,6 +51,7 @@ func (c config) open(ctx context.Context, schema store.Schema, logger *slog.Logg
 		return nil, fmt.Errorf("mysql: %s: %w", c.conn.Addr, err)
 	}
 	c.conn.Params = s.settings(c)
+	c.pool.IdleTime, _ = s.silence(c.pool)
 	db, err := c.pooled()
 	if err != nil {
 		return nil, err

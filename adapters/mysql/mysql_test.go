@@ -22,7 +22,10 @@ var servers = []engines.Engine{engines.MariaDB, engines.MySQL}
 
 func TestConformance(t *testing.T) {
 	for _, e := range servers {
-		t.Run(string(e), func(t *testing.T) { conformance(t, func(t *testing.T) string { return engines.Fresh(t, e) }) })
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			conformance(t, func(t *testing.T) string { return engines.Fresh(t, e) })
+		})
 	}
 }
 
@@ -30,6 +33,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceUnprepared(t *testing.T) {
 	for _, e := range servers {
 		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
 			conformance(t, func(t *testing.T) string { return with(t, engines.Fresh(t, e), "prepared", "false") })
 		})
 	}

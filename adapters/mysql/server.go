@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/portico-sso/portico/adapters/bunstore"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -136,15 +137,27 @@ func (s server) settings(c config) map[string]string {
 		"character_set_results":    "utf8mb4",
 		"innodb_lock_wait_timeout": lockWait,
 		"lock_wait_timeout":        lockWait,
-		"wait_timeout":             seconds(c.pool.IdleTime + time.Minute),
 	}
-	if _, ok := s["idle_transaction_timeout"]; ok { // a machine that vanishes keeps its locks no longer
+	_, theirs := s.silence(c.pool)
+	p["wait_timeout"] = seconds(theirs)
+	if _, ok := s["idle_transaction_timeout"]; ok {
 		p["idle_transaction_timeout"] = seconds(c.pool.Patience)
 	}
 	if s.galera() { // SELECT and BEGIN (1), UPDATE and DELETE (2), INSERT (4) first wait for what other nodes acknowledged
 		p["wsrep_sync_wait"] = "7"
 	}
 	return p
+}
+
+// silence is how long we keep a connection that nobody uses, and how long the server keeps one that says nothing: longer, so
+// that it is we who close. A machine that vanishes in the middle of a commit holds its locks until the server closes, where
+// that has no limit of its own for transactions: MariaDB has, MySQL has not.
+func (s server) silence(p bunstore.Pool) (ours, theirs time.Duration) {
+	if _, ok := s["idle_transaction_timeout"]; ok || s.vitess() {
+		return p.IdleTime, p.IdleTime + time.Minute
+	}
+	ours = min(p.IdleTime, p.Patience)
+	return ours, ours + p.Patience
 }
 
 func seconds(d time.Duration) string {

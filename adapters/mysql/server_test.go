@@ -23,6 +23,7 @@ var foreign = map[engines.Engine][]string{
 		"--autocommit=0", "--transaction-isolation=SERIALIZABLE", "--innodb-default-row-format=compact",
 		"--default-storage-engine=Aria", "--lc-messages=de_DE", "--lower-case-table-names=1", "--default-time-zone=+05:45",
 		"--wait-timeout=30", "--innodb-lock-wait-timeout=1", "--innodb-rollback-on-timeout=1", "--binlog-format=MIXED", "--log-bin=log",
+		"--innodb-snapshot-isolation=ON", // the default from MariaDB 11.6 on
 	},
 	engines.MySQL: {
 		"--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,IGNORE_SPACE",
@@ -36,6 +37,7 @@ var foreign = map[engines.Engine][]string{
 func TestForeignSettings(t *testing.T) {
 	for _, e := range servers {
 		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
 			s := engines.Start(t, e, engines.Options{Fast: true, Args: foreign[e]})
 			conformance(t, func(t *testing.T) string { return s.Fresh(t) })
 			t.Run("widest", func(t *testing.T) { writeWidest(t, s.Fresh(t)) })
