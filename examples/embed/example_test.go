@@ -39,14 +39,14 @@ func Example() {
 	fmt.Println("the issuer is where Portico is mounted:", discovery.Issuer == server.URL+prefix)
 	var keys struct{ Keys []any }
 	check(json.Unmarshal(get(discovery.Keys), &keys))
-	fmt.Println("its links lead there:", len(keys.Keys), "keys")
+	fmt.Println("its links lead there:", len(keys.Keys) > 0)
 
 	server.Close()
 	check(portico.Close(ctx))
 	// Output:
 	// Hello from the program around Portico
 	// the issuer is where Portico is mounted: true
-	// its links lead there: 2 keys
+	// its links lead there: true
 }
 
 func get(url string) []byte {
