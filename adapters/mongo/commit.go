@@ -371,11 +371,7 @@ func (b *Backend) sweep(ctx context.Context, t *table, now time.Time, limit int)
 	if err != nil || len(old) == 0 {
 		return 0, 0, err
 	}
-	ids := make([]string, len(old))
-	for i, d := range old {
-		ids[i] = d.ID
-	}
-	r, err := t.majority.DeleteMany(ctx, append(idFilter(ids), dead)) // another commit may have renewed one
+	r, err := t.majority.DeleteMany(ctx, append(idFilter(idsOf(old)), dead)) // another commit may have renewed one
 	if err != nil {
 		return len(old), 0, err
 	}

@@ -70,6 +70,8 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", store.ErrClosed, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case mongo.IsTimeout(err) && ending(ctx):
+		return context.DeadlineExceeded
 	case !errors.As(err, &answer), answer.HasErrorLabel(networkError): // no server, or no answer
 	case hasCode(err, away...), hasCode(err, maxTimeMSExpired, exceededTimeLimit):
 	case hasCode(err, writeConflict), answer.HasErrorLabel(transient) && !hasCode(err, 0):
@@ -79,6 +81,12 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
+
+// ending says whether a context is at its end: the server, which is told how much time there is, may give up first.
+func ending(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ok && time.Until(end) < 50*time.Millisecond
 }
 
 // decided says the error of a step that decides a commit. The driver repeats such a step, and its last error tells

@@ -74,7 +74,7 @@ func (q query) page(r store.Range) *options.FindOptionsBuilder {
 }
 
 // skipped reads a page with an offset: its ids in the index, where documents are skipped without being read, then the
-// documents, both at one instant.
+// documents, all at one instant.
 func (b *Backend) skipped(ctx context.Context, t *table, q query, r store.Range) ([]document, error) {
 	s, err := b.client.StartSession(options.Session().SetSnapshot(true))
 	if err != nil {
@@ -82,17 +82,42 @@ func (b *Backend) skipped(ctx context.Context, t *table, q query, r store.Range)
 	}
 	defer s.EndSession(ctx)
 	ctx = mongo.NewSessionContext(ctx, s)
-	page, err := documents(ctx, t.majority, q.filter, q.page(r).SetProjection(bson.D{{Key: "_id", Value: 1}}))
-	if err != nil || len(page) == 0 {
+	page, err := documents(ctx, t.majority, q.filter, atOnce(q.page(r), r.Limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
 		return nil, err
 	}
-	ids, place := make([]string, len(page)), make(map[string]int, len(page))
+	place := make(map[string]int, len(page))
 	for i, d := range page {
-		ids[i], place[d.ID] = d.ID, i
+		place[d.ID] = i
 	}
-	found, err := documents(ctx, t.majority, idFilter(ids), options.Find().SetBatchSize(int32(len(ids))))
-	slices.SortFunc(found, func(a, c document) int { return place[a.ID] - place[c.ID] })
-	return found, err
+	for left := idsOf(page); len(left) > 0; {
+		found, err := documents(ctx, t.majority, idFilter(left), atOnce(options.Find(), len(left)))
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%w: the index has an entry of a document that is not there", store.ErrUnavailable)
+		}
+		for _, d := range found {
+			page[place[d.ID]] = d
+		}
+		left = slices.DeleteFunc(left, func(id string) bool { return page[place[id]].Version > 0 })
+	}
+	return page, nil
+}
+
+// atOnce has a query answer with one message, and with fewer documents where they are more than 16 MiB: the driver would
+// ask for the others with a read concern, which a server need not take there.
+func atOnce(o *options.FindOptionsBuilder, limit int) *options.FindOptionsBuilder {
+	return o.SetLimit(-int64(limit)).SetBatchSize(int32(limit))
+}
+
+func idsOf(found []document) []string {
+	ids := make([]string, len(found))
+	for i, d := range found {
+		ids[i] = d.ID
+	}
+	return ids
 }
 
 // Count implements store.Backend.
@@ -125,7 +150,7 @@ func (b *Backend) settled(ctx context.Context, read func(context.Context) error)
 		return err
 	})
 	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		return fmt.Errorf("%w: %v", store.ErrUnavailable, err) //nolint:errorlint // to a reader it is no conflict
 	}
 	return b.outcome(ctx, err)
 }

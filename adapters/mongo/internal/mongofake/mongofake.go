@@ -213,6 +213,13 @@ func (s *Server) Fail(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
+// Heal makes commands fail no longer.
+func (s *Server) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // fault is what goes wrong at a command; nothing by default.
 func (s *Server) fault(command string) Fault {
 	for _, f := range s.faults {

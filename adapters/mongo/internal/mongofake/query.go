@@ -285,11 +285,11 @@ func (c *cursor) batch(size int64) bson.A {
 			d = c.hits[0].record.seen(latest)
 		}
 		if d != nil && c.query.filter.matches(d) {
-			if bytes += len(d); bytes > maxDocument && len(list) > 0 {
-				break
-			}
 			if c.query.ids {
 				d, _ = bson.Marshal(bson.D{{Key: "_id", Value: d.Lookup("_id")}})
+			}
+			if bytes += len(d); bytes > maxDocument && len(list) > 0 {
+				break
 			}
 			list = append(list, d)
 		}
