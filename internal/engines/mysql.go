@@ -39,7 +39,7 @@ func mysqlArguments(s *Server) []string {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.home.at(dataName), "--bind-address=" + loopback, "--port=" + s.port,
 		"--socket=" + s.home.at("socket"), "--pid-file=" + s.home.at("pid"), "--skip-name-resolve", "--max-connections=300",
-		"--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1", ownTemp(s),
+		"--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=1", ownTemp(s),
 	}
 	if s.Engine == MySQL {
 		args = append(args, "--mysqlx=OFF", "--secure-file-priv=NULL", "--disable-log-bin")
