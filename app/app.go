@@ -145,25 +145,27 @@ type Services struct {
 }
 
 func newServices(ctx context.Context, c Config, o options, ids id.Source, records Records, sessions Sessions) (*Services, error) {
-	keys := keypair.NewService(records.Store, ids)
-	samlKey, err := keys.Ensure(ctx, keypair.SAML)
-	if err != nil {
-		return nil, startFault("the SAML key cannot be read or made", err)
+	var (
+		samlKey       keypair.Pair
+		secret        []byte
+		firstAdminKey string
+	)
+	keys, signing, admins := keypair.NewService(records.Store, ids), keypair.NewSigning(records.Store, ids), admin.NewService(records.Store, ids, c.AdminKeys)
+	for _, first := range []struct {
+		what string
+		make func() error
+	}{
+		{"the SAML key", func() (err error) { samlKey, err = keys.Ensure(ctx, keypair.SAML); return err }},
+		{"the signing keys", func() error { return signing.Start(ctx) }},
+		{"the installation's secret", func() (err error) { secret, err = keys.Secret(ctx); return err }},
+		{"the admin key", func() (err error) { firstAdminKey, err = admins.Start(ctx); return err }},
+	} {
+		if err := o.patiently(ctx, "PORTICO_DATABASE_URL", first.make); err != nil {
+			return nil, startFault(first.what+" cannot be read or made", err)
+		}
 	}
-	signing := keypair.NewSigning(records.Store, ids)
-	if err := signing.Start(ctx); err != nil {
-		return nil, startFault("the signing keys cannot be read or made", err)
-	}
-	secret, err := keys.Secret(ctx)
-	if err != nil {
-		return nil, startFault("the installation's secret cannot be read or made", err)
-	}
-	s := &Services{Signing: signing, Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
+	s := &Services{Signing: signing, Admin: admins, firstAdminKey: firstAdminKey, Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
-	s.Admin = admin.NewService(records.Store, ids, c.AdminKeys)
-	if s.firstAdminKey, err = s.Admin.Start(ctx); err != nil {
-		return nil, startFault("the admin key cannot be read or made", err)
-	}
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	chimiddleware "github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/httprate"
 
 	"github.com/portico-sso/portico/api/middleware"
 	apioauth "github.com/portico-sso/portico/api/oauth"
@@ -43,6 +44,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger,
 		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)})
+	mountDevice(r, shown, s.OAuth, c)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)
@@ -82,6 +84,7 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 	r.HandleFunc(oauth.PathIntrospect, h.Introspect)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRegister, h.Register)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathPush, h.Push)
+	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathDeviceAuth, h.AuthorizeDevice)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRevoke, h.Revoke)
 	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
 	open := r.With(middleware.CORS("GET, HEAD, OPTIONS"))
@@ -96,6 +99,25 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 
 // wellKnown is where pages for people stand: for Polis the second is what the first is rewritten to.
 var wellKnown = []string{"/.well-known", "/well-known"}
+
+// codesPerMinute is how many codes of devices one address may try in a minute.
+const codesPerMinute = 20
+
+// mountDevice serves the page where a person types a device's code. Guessing is slowed down, and other sites cannot answer in
+// the person's place.
+func mountDevice(r chi.Router, p *pages.Pages, d pages.Devices, c Config) {
+	address := func(r *http.Request) (string, error) { return middleware.ClientIP(r, c.TrustedProxies), nil }
+	slow := httprate.LimitBy(codesPerMinute, time.Minute, address, httprate.WithLimitHandler(p.TooMany))
+	page := slow(p.Device(d))
+	r.Get(oauth.PathDevice, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("user_code") == "" {
+			p.Device(d)(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
+	r.Method(http.MethodPost, oauth.PathDevice, http.NewCrossOriginProtection().Handler(slow(p.DecideDevice(d))))
+}
 
 func mountSAML(r chi.Router, h *apisaml.Handler) {
 	for _, prefix := range []string{"/.well-known", "/api/well-known"} {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/internal/demo"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/migrate"
@@ -38,6 +39,7 @@ func TestKeysOfTheSchema(t *testing.T) {
 	if _, err := demo.Check(t.Context(), c.PublicURL); err != nil {
 		t.Fatal(err)
 	}
+	beginDevice(t, a)
 	server.Close()
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -71,6 +73,23 @@ func TestKeysOfTheSchema(t *testing.T) {
 				t.Errorf("%s %s: the schema says %q, %v; it has %q", collection.Name, d.ID, keys, err, d.Keys)
 			}
 		}
+	}
+}
+
+// beginDevice has a device ask for a sign-in, which keeps a document.
+func beginDevice(t *testing.T, a *App) {
+	t.Helper()
+	p, err := a.services.Projects.BySlug(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tv, _, err := a.services.OAuth.CreateApplication(t.Context(), p.ID, oauth.ApplicationInput{Name: ptr("TV"), Public: ptr(true),
+		GrantTypes: &[]oauth.GrantType{oauth.DeviceCode}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.services.OAuth.AuthorizeDevice(t.Context(), url.Values{}, oauth.Credentials{ClientID: tv.ID}); err != nil {
+		t.Fatal(err)
 	}
 }
 

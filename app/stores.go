@@ -41,7 +41,7 @@ func openStores(ctx context.Context, lc fx.Lifecycle, c Config, o options) (Reco
 	}
 	lc.Append(fx.Hook{OnStop: func(context.Context) error { return closeAll(all) }})
 	for _, d := range all {
-		if err := d.upToDate(ctx, o); err != nil {
+		if err := o.patiently(ctx, d.variable, func() error { return d.upToDate(ctx, o) }); err != nil {
 			return Records{}, Sessions{}, errors.Join(err, closeAll(all))
 		}
 	}
@@ -108,21 +108,33 @@ const (
 	openMost  = 5 * time.Second        // longest pause
 )
 
-// openBackend opens a database, again and again while it does not answer: it may be starting as well.
-func openBackend(ctx context.Context, d store.Driver, u *url.URL, schema store.Schema, variable string, o options) (store.Backend, error) {
+// openBackend opens a database, with patience if it is a server.
+func openBackend(ctx context.Context, d store.Driver, u *url.URL, schema store.Schema, variable string, o options) (b store.Backend, err error) {
+	open := func() error {
+		b, err = d.Open(ctx, u, schema, store.DriverOptions{Logger: o.logger})
+		return err
+	}
+	if embedded(u.Scheme) {
+		return b, open()
+	}
+	return b, o.patiently(ctx, variable, open)
+}
+
+// patiently asks a database, again and again while it does not answer: it may be starting as well.
+func (o options) patiently(ctx context.Context, variable string, ask func() error) error {
 	began := time.Now()
 	for pause := openFirst; ; pause = min(2*pause, openMost) {
-		b, err := d.Open(ctx, u, schema, store.DriverOptions{Logger: o.logger})
-		if err == nil || embedded(u.Scheme) || !errors.Is(err, store.ErrUnavailable) {
-			return b, err
+		err := ask()
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUncertain) {
+			return err
 		}
 		if time.Since(began)+pause > o.openFor {
-			return nil, fmt.Errorf("it did not answer for %s; is it running, and is the address right? %w", o.openFor, err)
+			return fmt.Errorf("it did not answer for %s; is it running, and is the address right? %w", o.openFor, err)
 		}
 		o.logger.Warn("the database does not answer; trying again", "variable", variable, "pause", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(pause):
 		}
 	}

@@ -32,10 +32,15 @@ func (n *applicationNode) GrantTypes() []string {
 	}
 	names := make([]string, len(types))
 	for i, g := range types {
-		names[i] = strings.ToUpper(string(g))
+		if names[i] = strings.ToUpper(string(g)); g == oauth.DeviceCode {
+			names[i] = deviceCode
+		}
 	}
 	return names
 }
+
+// deviceCode is the schema's name of a grant type that is a URN.
+const deviceCode = "DEVICE_CODE"
 
 // authMethods are the schema's names.
 var authMethods = map[string]oauth.AuthMethod{"CLIENT_SECRET": "", "PRIVATE_KEY_JWT": oauth.PrivateKeyJWT,
@@ -188,7 +193,9 @@ func (s applicationSettings) input() oauth.ApplicationInput {
 	if s.GrantTypes != nil {
 		types := make([]oauth.GrantType, len(*s.GrantTypes))
 		for i, name := range *s.GrantTypes {
-			types[i] = oauth.GrantType(strings.ToLower(name))
+			if types[i] = oauth.GrantType(strings.ToLower(name)); name == deviceCode {
+				types[i] = oauth.DeviceCode
+			}
 		}
 		in.GrantTypes = &types
 	}

@@ -136,6 +136,13 @@ func (h *Handler) Register(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// AuthorizeDevice serves POST /api/oauth/device_authorization (RFC 8628).
+func (h *Handler) AuthorizeDevice(w http.ResponseWriter, r *http.Request) {
+	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) {
+		return h.OAuth.AuthorizeDevice(r.Context(), form, c)
+	})
+}
+
 // Push serves POST /api/oauth/par (RFC 9126).
 func (h *Handler) Push(w http.ResponseWriter, r *http.Request) {
 	h.client(w, r, func(form url.Values, c oauth.Credentials) (any, error) {

@@ -263,7 +263,7 @@ func (a *Application) applyGrants(in ApplicationInput) error {
 		a.RequirePushed = *in.RequirePushed
 	}
 	for _, g := range a.GrantTypes {
-		if g != AuthorizationCode && g != RefreshToken && g != ClientCredentials {
+		if g != AuthorizationCode && g != RefreshToken && g != ClientCredentials && g != DeviceCode {
 			return fault.At("grantTypes", "invalid", "There is no grant type "+printable(string(g))+".")
 		}
 	}

@@ -22,6 +22,8 @@ const (
 	PathRevoke     = "/api/oauth/revoke"
 	PathRegister   = "/api/oauth/register"
 	PathPush       = "/api/oauth/par"
+	PathDeviceAuth = "/api/oauth/device_authorization"
+	PathDevice     = "/device"
 	PathJWKS       = "/oauth/jwks"
 	PathChooser    = "/idp/select"
 )
@@ -38,6 +40,7 @@ type continuation struct {
 	Resources     []string  `json:"resources,omitempty"`
 	ProofKey      string    `json:"proofKey,omitempty"` // dpop_jkt (RFC 9449 §10)
 	ResponseMode  string    `json:"responseMode,omitempty"`
+	DeviceID      string    `json:"deviceId,omitempty"` // that the login approves, in place of a code (RFC 8628)
 	Requested     requested `json:"requested"`
 }
 

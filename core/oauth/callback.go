@@ -48,7 +48,7 @@ func (s *Service) finish(ctx context.Context, login sso.Login, err error) (feder
 func (s *Service) failed(ctx context.Context, login sso.Login, next continuation, err error) (federation.Outgoing, error) {
 	f := fault.From(err)
 	s.Logger.WarnContext(ctx, "login refused", "connection_id", login.Connection.ID, "code", f.Code, "error", err)
-	if login.Continue == nil || s.stillAllowed(ctx, login.Connection, next) != nil {
+	if login.Continue == nil || next.DeviceID != "" || s.stillAllowed(ctx, login.Connection, next) != nil {
 		return federation.Outgoing{}, err
 	}
 	return s.answerError(next.answerTo(), told(err)), nil
@@ -70,6 +70,9 @@ func (s *Service) stillAllowed(ctx context.Context, c sso.Connection, next conti
 	switch {
 	case next.Requested.IsIdPFlow:
 		return nil
+	case next.DeviceID != "":
+		_, err := s.cachedApplication(ctx, next.ApplicationID)
+		return err
 	case next.ApplicationID != "":
 		app, err := s.cachedApplication(ctx, next.ApplicationID)
 		if err != nil {
@@ -86,17 +89,13 @@ func (s *Service) stillAllowed(ctx context.Context, c sso.Connection, next conti
 
 func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuation) (federation.Outgoing, error) {
 	secret := s.IDs.Secret(codePrefix)
-	err := s.SSO.Complete(ctx, login, func(person identity.Identity) store.Op {
-		c := login.Connection
-		return s.codes.Insert(code{
-			ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ProofKey: next.ProofKey, ExpiresAt: s.now().Add(codeTTL),
-			Grant: &grant{
-				ClientID: next.ClientID, ApplicationID: next.ApplicationID,
-				ConnectionID: c.ID, OrganizationID: c.OrganizationID, ProjectID: c.ProjectID,
-				IdentityID: person.ID, Epoch: person.Epoch, Scope: next.Scope, Resources: next.Resources, Nonce: next.Nonce,
-				AuthTime: login.AuthTime, Profile: login.Profile, Requested: next.Requested,
-			},
-		})
+	err := s.SSO.Complete(ctx, login, func(person identity.Identity) (store.Op, error) {
+		g := next.grant(login, person)
+		if next.DeviceID != "" {
+			return s.approval(ctx, next.DeviceID, g)
+		}
+		return s.codes.Insert(code{ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ProofKey: next.ProofKey,
+			ExpiresAt: s.now().Add(codeTTL), Grant: &g}), nil
 	})
 	if fault.Is(err, fault.Forbidden) && fault.Code(err) == "identity_inactive" {
 		return s.failed(ctx, login, next, err)
@@ -104,5 +103,18 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 	if err != nil {
 		return federation.Outgoing{}, record.StoreFault(err)
 	}
+	if next.DeviceID != "" {
+		return federation.Outgoing{URL: s.Issuer + PathDevice + "?done="}, nil
+	}
 	return s.answer(next.answerTo(), url.Values{"code": {secret}}), nil
+}
+
+// grant is what a person's login gives to the client that asked.
+func (c continuation) grant(login sso.Login, person identity.Identity) grant {
+	return grant{
+		ClientID: c.ClientID, ApplicationID: c.ApplicationID,
+		ConnectionID: login.Connection.ID, OrganizationID: login.Connection.OrganizationID, ProjectID: login.Connection.ProjectID,
+		IdentityID: person.ID, Epoch: person.Epoch, Scope: c.Scope, Resources: c.Resources, Nonce: c.Nonce,
+		AuthTime: login.AuthTime, Profile: login.Profile, Requested: c.Requested,
+	}
 }

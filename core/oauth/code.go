@@ -111,18 +111,27 @@ func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.V
 		r.response.Scope = strings.Join(g.Scope, " ")
 	}
 	used := code{ID: c.ID, TokenID: r.token.ID, ExpiresAt: r.token.ExpiresAt, version: c.version}
-	ops := []store.Op{s.tokens.Insert(r.token)}
-	if g.ApplicationID != "" && app.May(RefreshToken) && slices.Contains(g.Scope, offlineAccess) {
-		if r.family == nil {
-			f := s.newFamily(g, app.familyConfirmation(r.confirm))
-			f.buy(r.token, s.now())
-			r.family = &f
-		}
-		used.FamilyID, used.ExpiresAt = r.family.ID, r.family.ExpiresAt
-		r.response.RefreshToken = r.family.refreshToken(r.family.Number)
-		ops = append(ops, s.families.Insert(*r.family))
+	ops := []store.Op{s.codes.Update(used)}
+	if family := s.familyOf(r, app, g); family != nil {
+		used.FamilyID, used.ExpiresAt = family.ID, family.ExpiresAt
+		ops = []store.Op{s.codes.Update(used), s.families.Insert(*family)}
 	}
-	return s.commit(ctx, append(ops, s.codes.Update(used))...)
+	return s.commit(ctx, append(ops, s.tokens.Insert(r.token))...)
+}
+
+// familyOf makes, once, the family of a grant that may be refreshed, and nil of any other.
+func (s *Service) familyOf(r *redemption, app Application, g grant) *family {
+	if g.ApplicationID == "" || !app.May(RefreshToken) || !slices.Contains(g.Scope, offlineAccess) {
+		return nil
+	}
+	if r.family == nil {
+		f := s.newFamily(g, app.familyConfirmation(r.confirm))
+		r.token.FamilyID = f.ID
+		f.buy(r.token, s.now())
+		r.family = &f
+	}
+	r.response.RefreshToken = r.family.refreshToken(r.family.Number)
+	return r.family
 }
 
 // confirmed says to which key the tokens are bound. The proof is looked at once: it is good for one use.

@@ -26,6 +26,7 @@ type Metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
 	ObjectAlgs            []string `json:"request_object_signing_alg_values_supported"`
 	NamesIssuer           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
@@ -51,10 +52,11 @@ func (s *Service) Discovery() Metadata {
 		ResponseModes:         responseModes,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           keypair.Algs,
-		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials"},
+		GrantTypes:            []string{"authorization_code", "refresh_token", "client_credentials", string(DeviceCode)},
 		ChallengeMethods:      []string{"S256"},
 		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
 		RegistrationEndpoint:  s.Issuer + PathRegister,
+		DeviceEndpoint:        s.Issuer + PathDeviceAuth,
 		PushEndpoint:          s.Issuer + PathPush,
 		ObjectAlgs:            jose.Algs,
 		NamesIssuer:           true,

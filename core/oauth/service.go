@@ -53,7 +53,9 @@ type Service struct {
 	families      record.Repo[family]
 	initial       record.Repo[initialToken]
 	pushed        record.Repo[pushedRequest]
-	fetched       *cache.Cache[[]byte] // key sets of applications, by address
+	devices       record.Repo[device]
+	polled        *cache.Cache[time.Time] // when devices have asked
+	fetched       *cache.Cache[[]byte]    // key sets of applications, by address
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
 }
@@ -84,6 +86,9 @@ func SessionCollections() store.Schema {
 		{Name: families, Expires: true, Sealed: true},
 		{Name: used, Expires: true},
 		{Name: pushedRequests, Expires: true, Sealed: true},
+		{Name: devices, Expires: true, Sealed: true, Keys: record.Keys(deviceHead), Indexes: []store.Index{
+			{Name: "by_code", Fields: []string{"code"}, Unique: true},
+		}},
 	}
 }
 
@@ -112,7 +117,8 @@ func NewService(o Options) *Service {
 			SetVersion: func(f *family, v int64) { f.version = v },
 		},
 	}
-	s.initial, s.pushed = s.newInitialTokens(), s.newPushed()
+	s.initial, s.pushed, s.devices = s.newInitialTokens(), s.newPushed(), s.newDevices()
+	s.polled = cache.NewFor[time.Time](o.IDs.Now, deviceInterval)
 	return s
 }
 

@@ -39,6 +39,8 @@ func (s *Service) Token(ctx context.Context, form url.Values, c Credentials) (To
 		return s.refresh(ctx, form, c)
 	case ClientCredentials:
 		return s.clientCredentials(ctx, form, c)
+	case DeviceCode:
+		return s.deviceToken(ctx, form, c)
 	}
 	return TokenResponse{}, oauthError("unsupported_grant_type", "Unsupported grant_type")
 }

@@ -233,7 +233,7 @@ func withTraits(login Login) (Login, error) {
 // person's identity, and adds what issue returns for the store of sessions: an insert under an id that nobody else
 // chooses, by which the login is known to be complete. Of parallel posts of one response one completes; the others get
 // Forbidden. issue may be called more than once and keeps to its id.
-func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) store.Op) error {
+func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) (store.Op, error)) error {
 	var issued store.Op
 	made := func(ctx context.Context) (bool, error) { return s.Sessions.Made(ctx, issued) }
 	return store.Once(ctx, made, func() error {
@@ -244,7 +244,9 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 		if err != nil {
 			return err
 		}
-		issued = issue(person)
+		if issued, err = issue(person); err != nil {
+			return err
+		}
 		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, append(s.use(login), issued))
 		return s.completed(ctx, &login, err)
 	})

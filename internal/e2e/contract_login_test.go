@@ -891,7 +891,7 @@ func TestContractDiscovery(t *testing.T) {
 		got := a.json(t)
 		for name, want := range map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/api/oauth/authorize", "token_endpoint": p.URL + "/api/oauth/token",
 			"userinfo_endpoint": p.URL + "/api/oauth/userinfo", "jwks_uri": p.URL + "/oauth/jwks", "response_types_supported": []any{"code"},
-			"subject_types_supported": []any{"public"}, "grant_types_supported": []any{"authorization_code", "refresh_token", "client_credentials"}, // more than Polis
+			"subject_types_supported": []any{"public"}, "grant_types_supported": []any{"authorization_code", "refresh_token", "client_credentials", deviceGrant}, // more than Polis
 			"code_challenge_methods_supported": []any{"S256"}, // not as Polis: no plain
 		} {
 			if !reflect.DeepEqual(got[name], want) {

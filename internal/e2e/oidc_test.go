@@ -110,7 +110,9 @@ func TestOIDCLogin(t *testing.T) {
 	if second.id == third.id || second.clientID == third.clientID {
 		t.Errorf("%+v, %+v", second, third)
 	}
-	op.Change(func(s *federationtest.Script) { s.User = map[string]any{"sub": "alice-1", "email": "moved@acme.example"} })
+	op.Change(func(s *federationtest.Script) {
+		s.User = map[string]any{"sub": "alice-1", "email": "moved@acme.example"}
+	})
 	if moved := f.person(f.codeOIDC(op, f.asks(c, nil))); moved["sub"] != first["sub"] || moved["email"] != "moved@acme.example" {
 		t.Errorf("%v", moved)
 	}
