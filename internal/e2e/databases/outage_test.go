@@ -142,7 +142,7 @@ func audit(t *testing.T, env []string) {
 func TestBadNetwork(t *testing.T) {
 	eachServer(t, func(t *testing.T, s setup) {
 		records, sessions := s.fresh(t)
-		bad := func(text string) string {
+		bad := func(text string) string { // also while the instances start
 			p := engines.NewProxy(t, address(t, text))
 			p.Delay(time.Millisecond)
 			p.Decide(fate)
