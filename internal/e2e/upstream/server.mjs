@@ -2,9 +2,7 @@
 // takes its private keys (a JWK set) from the environment, listens on a free port of loopback, and prints its issuer.
 // Clients register themselves and keep their registration up to date (RFC 7591, RFC 7592).
 import { createServer } from 'node:http';
-
-URL.parse ??= (text, base) => (URL.canParse(text, base) ? new URL(text, base) : null); // before Node.js 22
-const { Provider } = await import('oidc-provider');
+import Provider from 'oidc-provider';
 
 const algorithms = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const people = {
