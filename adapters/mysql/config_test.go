@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,7 @@ func TestExamine(t *testing.T) {
 		"max_allowed_packet": {"max_allowed_packet": "4194304"},
 		"innodb_page_size":   {"innodb_page_size": "8192", "max_allowed_packet": "16777216"},
 		"binlog_format":      {"log_bin": "ON", "binlog_format": "STATEMENT"},
+		"primary":            {"read_only": "ON"},
 	} {
 		if err := s.examine(t.Context(), c, quiet); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
@@ -148,5 +150,26 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%s of %s: %q, want %q", name, s["version"], got, want[i])
 			}
 		}
+	}
+}
+
+// TestParametersAreDocumented holds docs/mysql.md against the parameters that there are.
+func TestParametersAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/mysql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := []string{"call_timeout", "pool_max_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time"}
+	var documented []string
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `") {
+			for name := range strings.SplitSeq(cells[1], ",") {
+				documented = append(documented, strings.Trim(name, " `"))
+			}
+		}
+	}
+	want := slices.Sorted(slices.Values(append(pool, parameters...)))
+	if got := slices.Sorted(slices.Values(documented)); !slices.Equal(got, want) {
+		t.Errorf("docs/mysql.md has the parameters %q, want %q", got, want)
 	}
 }

@@ -27,14 +27,11 @@ func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, connectError{err}
 	}
-	if !k.keeps {
-		return inner, nil
-	}
 	c, ok := inner.(driverConn)
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("mysql: a connection is a %T", inner), inner.Close())
 	}
-	return &conn{driverConn: c, kept: map[string]*statement{}}, nil
+	return &conn{driverConn: c, keeps: k.keeps, kept: map[string]*statement{}}, nil
 }
 
 // connectError says that no connection was made.
@@ -58,8 +55,15 @@ type driverConn interface {
 // conn is a connection with the statements that it keeps.
 type conn struct {
 	driverConn
-	kept map[string]*statement
-	uses uint64
+	keeps bool
+	kept  map[string]*statement
+	uses  uint64
+}
+
+// Ping implements driver.Pinger. A Galera node that has lost its cluster answers the protocol's ping and nothing else.
+func (c *conn) Ping(ctx context.Context) error {
+	_, err := c.driverConn.ExecContext(ctx, "SELECT 1", nil)
+	return err
 }
 
 type statement struct {
@@ -72,7 +76,7 @@ const most = 100
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
-	if len(args) == 0 {
+	if len(args) == 0 || !c.keeps {
 		return c.driverConn.ExecContext(ctx, text, args)
 	}
 	s, err := c.statement(ctx, text)
@@ -85,7 +89,7 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
-	if len(args) == 0 {
+	if len(args) == 0 || !c.keeps {
 		return c.driverConn.QueryContext(ctx, text, args)
 	}
 	s, err := c.statement(ctx, text)

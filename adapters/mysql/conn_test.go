@@ -79,7 +79,7 @@ func (s *lostStatement) ExecContext(context.Context, []driver.NamedValue) (drive
 func TestLostStatementsAreMadeAnew(t *testing.T) {
 	for number, want := range map[uint16]int{erUnknownStatement: 3, erNeedReprepare: 3, 1062: 1} {
 		f := &forgetful{number: number}
-		c := &conn{driverConn: f, kept: map[string]*statement{}}
+		c := &conn{driverConn: f, keeps: true, kept: map[string]*statement{}}
 		for range 3 {
 			if _, err := c.ExecContext(t.Context(), "text", make([]driver.NamedValue, 1)); err == nil {
 				t.Fatal("no error")

@@ -77,9 +77,9 @@ func explainNumber(e *mysql.MySQLError) bunstore.Failure {
 		1044, 1045, // it lets us in no more
 		1290, 1792, 1836, // it is read-only: the primary of before is one no more
 		1021, 1037, 1038, 1041, 1114, 1197, 1206, // it is full
-		erUnknownStatement, 1153, 1969, 3024, 3100: // a statement, its packet or its time; a hook of group replication
+		erUnknownStatement, 1153, 3100: // a statement or its packet; a hook of group replication
 		kind = bunstore.Unavailable
-	case 1053, 1152, 1184, 1317, 1927, // the server, the connection or the query ended
+	case 1053, 1152, 1184, 1317, 1927, 1969, 3024, // the server, the connection or the query ended, or its time
 		1158, 1159, 1160, 1161, 2006, 2013, // the network
 		1026, 1030, 1105: // storage; whatever (of Vitess: what is behind it)
 		kind = bunstore.Lost

@@ -96,7 +96,7 @@ func urls(t testing.TB, cluster []*engines.Server) []string {
 
 // TestGalera runs the whole suite on a cluster of three, each call on the next node: what one acknowledged all know, and
 // of two commits that meet, on whatever nodes, one wins. Then instances on different nodes migrate at once, and use one
-// document once.
+// document once, and at last one node is left.
 func TestGalera(t *testing.T) {
 	cluster := engines.StartGalera(t, 3, engines.Options{Fast: true})
 	t.Run("conformance", func(t *testing.T) {
@@ -116,6 +116,7 @@ func TestGalera(t *testing.T) {
 		a, e := g.faults(true)
 		a.TwoInstances(t, e)
 	})
+	t.Run("alone", func(t *testing.T) { alone(t, cluster) })
 }
 
 // galera is a cluster as storefault takes it: Kill and Stop end one node after the other.
@@ -184,4 +185,36 @@ func TestGaleraLosesNode(t *testing.T) {
 	g := &galera{T: t, nodes: engines.StartGalera(t, 3, engines.Options{})}
 	a, e := g.faults(false)
 	a.Kill(t, e)
+}
+
+// alone kills all nodes but one, which then is no cluster: it answers nothing, and neither does a ping.
+func alone(t *testing.T, cluster []*engines.Server) {
+	t.Helper()
+	s := openStore(t, cluster[0].Fresh(t), things)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("ping in the cluster: %v", err)
+	}
+	for _, node := range cluster[1:] {
+		if err := node.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(time.Minute)
+	for err := s.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable); err = s.Ping(t.Context()) {
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("ping alone: %v, want ErrUnavailable", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if _, err := s.Get(t.Context(), "things", "1"); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("get alone: %v", err)
+	}
+	for what, ops := range map[string][]store.Op{
+		"one":     {store.Insert("things", thing("1", ""))},
+		"several": {store.Insert("things", thing("2", "")), store.Insert("things", thing("3", ""))},
+	} {
+		if err := s.Commit(t.Context(), ops...); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a commit of %s alone: %v", what, err)
+		}
+	}
 }

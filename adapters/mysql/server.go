@@ -31,7 +31,7 @@ func (c config) ask(ctx context.Context) (server, error) {
 	defer cancel()
 	rows, err := db.QueryContext(run, `SHOW VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'transaction_isolation',
 		'tx_isolation', 'max_allowed_packet', 'innodb_page_size', 'innodb_flush_log_at_trx_commit', 'log_bin', 'binlog_format',
-		'wsrep_on', 'idle_transaction_timeout')`)
+		'read_only', 'innodb_read_only', 'wsrep_on', 'idle_transaction_timeout')`)
 	if err != nil {
 		return nil, c.asked(ctx, err)
 	}
@@ -102,6 +102,8 @@ func (s server) examine(ctx context.Context, c config, logger *slog.Logger) erro
 		need *= 2 // each byte may be escaped
 	}
 	switch {
+	case s["read_only"] == "ON", s["innodb_read_only"] == "ON":
+		return fmt.Errorf("%w: it is read-only, as a replica is, which lags behind: give the address of the primary", store.ErrUnavailable)
 	case s.less("max_allowed_packet", need):
 		return fmt.Errorf("max_allowed_packet is %s and must be at least %d: SET GLOBAL max_allowed_packet = %d, and the same in its configuration",
 			s["max_allowed_packet"], need, 4<<22)
