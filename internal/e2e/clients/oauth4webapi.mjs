@@ -1,0 +1,33 @@
+// A public application as the oauth4webapi library's examples have it. It talks as openid-client.mjs does.
+import * as oauth from 'oauth4webapi'
+import { createInterface } from 'node:readline/promises'
+
+const { ISSUER, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, ORGANIZATION } = process.env
+const insecure = { [oauth.allowInsecureRequests]: true }
+const lines = createInterface({ input: process.stdin })
+
+const issuer = new URL(ISSUER)
+const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, insecure))
+const client = { client_id: CLIENT_ID }
+const auth = CLIENT_SECRET ? oauth.ClientSecretBasic(CLIENT_SECRET) : oauth.None()
+const verifier = oauth.generateRandomCodeVerifier()
+const state = oauth.generateRandomState()
+const nonce = oauth.generateRandomNonce()
+const to = new URL(as.authorization_endpoint)
+for (const [name, value] of Object.entries({
+  client_id: CLIENT_ID, redirect_uri: REDIRECT_URI, response_type: 'code', scope: 'openid offline_access', organization: ORGANIZATION,
+  state, nonce, code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+})) to.searchParams.set(name, value)
+console.log(to.href)
+const back = (await lines[Symbol.asyncIterator]().next()).value
+
+const params = oauth.validateAuthResponse(as, client, new URL(back), state)
+const answer = await oauth.authorizationCodeGrantRequest(as, client, auth, params, REDIRECT_URI, verifier, insecure)
+const tokens = await oauth.processAuthorizationCodeResponse(as, client, answer, { expectedNonce: nonce, requireIdToken: true })
+await oauth.validateApplicationLevelSignature(as, answer, insecure)
+const claims = oauth.getValidatedIdTokenClaims(tokens)
+const userinfo = await oauth.processUserInfoResponse(as, client, claims.sub, await oauth.userInfoRequest(as, client, tokens.access_token, insecure))
+const refreshed = await oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, auth, tokens.refresh_token, insecure))
+await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, refreshed.refresh_token, insecure))
+console.log(JSON.stringify({ claims, userinfo, type: tokens.token_type, refreshed: refreshed.refresh_token !== tokens.refresh_token }))
+process.exit(0)
