@@ -11,6 +11,7 @@ import (
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/store"
 )
 
 // Paths that the service itself refers to, below the public URL.
@@ -85,10 +86,7 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 	if err := checkRequest(q, t.application); err != nil {
 		return s.answerError(to, err), nil
 	}
-	if err := s.useUp(ctx, used); err != nil {
-		return federation.Outgoing{}, err
-	}
-	return s.begin(ctx, q, t, c, to)
+	return s.begin(ctx, q, t, c, to, used)
 }
 
 // responseMode is how the answer travels. Polis's clients have always had it in the query.
@@ -102,7 +100,8 @@ func (t target) responseMode(q url.Values) string {
 // maxContinuation is in bytes of JSON. Anybody can begin logins, each of which is kept for minutes.
 const maxContinuation = 16 << 10
 
-func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection, to answerTo) (federation.Outgoing, error) {
+// begin begins the login in one commit with what uses up the reference that brought the request, where one did.
+func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection, to answerTo, used []store.Op) (federation.Outgoing, error) {
 	goesOn := s.continuation(q, t, c)
 	goesOn.ResponseMode = to.mode
 	next, err := json.Marshal(goesOn)
@@ -112,7 +111,7 @@ func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Conne
 	if len(next) > maxContinuation {
 		return s.answerError(to, invalidRequest("The request is too long.")), nil
 	}
-	begin := sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next}
+	begin := sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next, With: used}
 	if c.OIDC != nil {
 		begin.ForceAuthn = q.Get("forceAuthn") == "true" // prompt and max_age are passed on
 		var refused *fault.Error
@@ -121,6 +120,9 @@ func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Conne
 		}
 	}
 	out, err := s.SSO.Begin(ctx, c, begin)
+	if fault.Is(err, fault.Conflict) {
+		return federation.Outgoing{}, oauthError("invalid_request_uri", "The request was used already. Start again from the application.")
+	}
 	if err != nil {
 		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
 		return s.answerError(to, told(err)), nil

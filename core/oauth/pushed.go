@@ -102,8 +102,8 @@ func (s *Service) checkPushed(ctx context.Context, app Application, params url.V
 }
 
 // request is what an authorization request asks: its own parameters, those it refers to (RFC 9126 §4), or those of a signed
-// object (RFC 9101 §5). used is the operation that uses up a reference, nil where there is none.
-func (s *Service) request(ctx context.Context, q url.Values) (params url.Values, used *store.Op, err error) {
+// object (RFC 9101 §5). used is the operation that uses up a reference, where there is one.
+func (s *Service) request(ctx context.Context, q url.Values) (params url.Values, used []store.Op, err error) {
 	reference, signed := q.Get("request_uri"), q.Get("request")
 	if reference == "" && signed == "" || !id.IsUUID(q.Get("client_id")) {
 		return q, nil, s.mustPush(ctx, q)
@@ -136,8 +136,7 @@ func (s *Service) request(ctx context.Context, q url.Values) (params url.Values,
 	if hint := q.Get("idp_hint"); hint != "" && p.Params.Get("idp_hint") == "" {
 		p.Params.Set("idp_hint", hint) // that of the chooser
 	}
-	op := s.pushed.Delete(p)
-	return p.Params, &op, nil
+	return p.Params, []store.Op{s.pushed.Delete(p)}, nil
 }
 
 // mustPush refuses a plain request of an application that has to push its requests.
@@ -153,18 +152,6 @@ func (s *Service) mustPush(ctx context.Context, q url.Values) error {
 		return invalidRequest("The application has to push its requests first")
 	}
 	return err
-}
-
-// useUp uses up a reference, once.
-func (s *Service) useUp(ctx context.Context, used *store.Op) error {
-	if used == nil {
-		return nil
-	}
-	err := s.pushed.Once(ctx, used, func() error { return s.Sessions.Commit(ctx, *used) })
-	if fault.Is(s.pushed.Fault(err), fault.Conflict) {
-		return oauthError("invalid_request_uri", "The request was used already. Start again from the application.")
-	}
-	return record.StoreFault(err)
 }
 
 // unpack reads the parameters of a signed request object; a request without one stays as it is. What stands beside the

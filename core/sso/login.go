@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,10 +49,11 @@ type Begin struct {
 	ForceAuthn bool            // the person proves anew who they are
 	Asked      Asked           // of an OpenID provider; SAML knows nothing of it
 	Continue   json.RawMessage // given back with the login, a JSON value
+	With       []store.Op      // what goes into the same commit, in the store of sessions
 }
 
 // Begin starts a login through a connection and says where the browser goes. Faults: Forbidden for a deactivated
-// connection or a provider whose metadata cannot be used, Unavailable.
+// connection or a provider whose metadata cannot be used, Conflict where With does not apply, Unavailable.
 func (s *Service) Begin(ctx context.Context, c Connection, b Begin) (federation.Outgoing, error) {
 	if !c.Active() {
 		return federation.Outgoing{}, generic(fault.Forbidden, "connection_deactivated", nil)
@@ -66,8 +68,13 @@ func (s *Service) Begin(ctx context.Context, c Connection, b Begin) (federation.
 	if err != nil {
 		return out, err
 	}
+	return out, s.keep(ctx, r, b.With)
+}
+
+func (s *Service) keep(ctx context.Context, r loginRequest, with []store.Op) error {
 	insert := s.requests.Insert(r)
-	return out, record.StoreFault(s.requests.Once(ctx, &insert, func() error { return s.Sessions.Commit(ctx, insert) }))
+	ops := append(slices.Clone(with), insert)
+	return record.StoreFault(s.requests.Once(ctx, &insert, func() error { return s.Sessions.Commit(ctx, ops...) }))
 }
 
 func (s *Service) authnRequest(c Connection, b Begin, r loginRequest, relayState string) federation.AuthnRequest {

@@ -2,6 +2,7 @@ package sso
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"slices"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
-	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/federation"
 )
 
@@ -46,9 +46,8 @@ func (s *Service) beginOIDC(ctx context.Context, c Connection, b Begin) (federat
 		q.Verifier = s.IDs.Secret("") // 43 characters of RFC 7636 §4.1
 	}
 	r := loginRequest{ID: id.Hash(state), ConnectionID: c.ID, OIDC: &q, Continue: b.Continue, ExpiresAt: s.now().Add(loginTTL)}
-	insert := s.requests.Insert(r)
-	if err := s.requests.Once(ctx, &insert, func() error { return s.Sessions.Commit(ctx, insert) }); err != nil {
-		return federation.Outgoing{}, record.StoreFault(err)
+	if err := s.keep(ctx, r, b.With); err != nil {
+		return federation.Outgoing{}, err
 	}
 	return federation.Outgoing{URL: s.OIDC.AuthorizationURL(federation.AuthorizationRequest{
 		Provider: provider, ClientID: c.OIDC.ClientID, RedirectURI: q.RedirectURI, Scopes: c.OIDC.scopes(b.Asked.Scopes),
@@ -209,7 +208,11 @@ func (s *Service) describeOIDC(login Login, claims federation.Claims) (Login, er
 	if o := login.request.OIDC; strings.Contains(o.Issuer, federation.TenantPlaceholder) {
 		login.subject = claims.Issuer + " " + claims.Subject // two tenants may have the same sub for two people
 	}
-	return withTraits(login)
+	login, err := withTraits(login)
+	if err == nil {
+		login.traits, err = json.Marshal(login.Profile.lasting())
+	}
+	return login, err
 }
 
 func unknownState(cause error) error {

@@ -123,7 +123,10 @@ func lossyDriver(l loss, opened *[]*lossy) app.Option {
 }
 
 // patient sends a request again that is told to come later, as Retry-After and RFC 6749 §4.1.2.1 have it.
-type patient struct{ waits atomic.Int64 }
+type patient struct {
+	clock *clock
+	waits atomic.Int64
+}
 
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	for {
@@ -136,6 +139,7 @@ func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 		if !later || p.waits.Add(1) > 1000 {
 			return a, nil
 		}
+		p.clock.advance(6 * time.Second) // as devices have to (RFC 8628 §3.5)
 		_, _ = io.Copy(io.Discard, a.Body)
 		_ = a.Body.Close()
 		if r.GetBody != nil {
@@ -175,14 +179,15 @@ func doEverything(t *testing.T, l loss, urls [2]string) (versions [2]map[string]
 	if l == refused { // then it would not start
 		loss = noLoss
 	}
+	clock := &clock{}
 	p := start(t, func(c *app.Config) {
 		c.DatabaseURL, c.SessionURL = urls[0], urls[1]
 		c.EncryptionKeys = []seal.Key{{ID: "k1"}}
-	}, lossyDriver(loss, &opened))
+	}, lossyDriver(loss, &opened), app.WithClock(clock.now))
 	for _, b := range opened {
 		b.set(l)
 	}
-	waits := &patient{}
+	waits := &patient{clock: clock}
 	p.http.Transport = waits
 	look := func(i int) {
 		versions[i] = map[string][]int64{}
@@ -194,6 +199,7 @@ func doEverything(t *testing.T, l loss, urls [2]string) (versions [2]map[string]
 	}
 
 	idp, other := newIdP(t, "https://idp.example/one"), newIdP(t, "https://idp.example/other")
+	idp.Now, other.Now = clock.now, clock.now
 	made := p.makeEverything(idp)
 	p.connect(other, nil)
 	record := p.connect(other, map[string]any{"name": "replaced", "idpInitiated": true})
@@ -202,6 +208,7 @@ func doEverything(t *testing.T, l loss, urls [2]string) (versions [2]map[string]
 		t.Errorf("patch: %s %s", a.Status, a.body)
 	}
 	p.useEverything(idp, other, made)
+	(&land{program: p, clock: clock, idp: other}).grantEverything()
 	look(0)
 	for _, name := range []string{"Connection", "Application", "Organization", "Project"} {
 		p.mutate("delete"+name, "Delete"+name+"Input", "deletedId", map[string]any{"id": made[name]})
@@ -288,6 +295,49 @@ func (p *program) useEverything(idp, other *federationtest.IdP, made map[string]
 	tokenRefused(p.t, p.redeem(burnt, url.Values{"client_secret": {"wrong"}}), http.StatusUnauthorized, "invalid_client")
 	tokenRefused(p.t, p.redeem(burnt, nil), http.StatusBadRequest, "invalid_grant")
 	signsIn(p.t, p.acs(p.respond(other, p.unasked(), nil), ""))
+}
+
+// grantEverything has applications use every grant, and registers one.
+func (l *land) grantEverything() {
+	t := l.t
+	t.Helper()
+	web := l.newApplication(testProduct, map[string]any{"grantTypes": []string{"AUTHORIZATION_CODE", "REFRESH_TOKEN", "CLIENT_CREDENTIALS"}})
+	first := l.stays(web, nil)
+	second := granted(t, l.tokenEndpoint(refreshForm(web, first.Refresh, nil)))
+	if again := granted(t, l.tokenEndpoint(refreshForm(web, first.Refresh, nil))); again.Refresh != second.Refresh {
+		t.Error("the same question has another answer")
+	}
+	third := granted(t, l.tokenEndpoint(refreshForm(web, second.Refresh, nil)))
+	if a := l.post("/api/oauth/revoke", with(web.credentials(), url.Values{"token": {third.Refresh}})); a.StatusCode != http.StatusOK {
+		t.Errorf("revoke: %s", a.Status)
+	}
+	for _, token := range []string{first.Access, second.Access, third.Access} {
+		refusedBearer(t, l.userinfo(token), "invalid_token")
+	}
+	stolen := l.stays(web, nil)
+	granted(t, l.tokenEndpoint(refreshForm(web, stolen.Refresh, nil)))
+	l.clock.advance(2 * time.Minute)
+	tokenRefused(t, l.tokenEndpoint(refreshForm(web, stolen.Refresh, nil)), http.StatusBadRequest, "invalid_grant")
+	refusedBearer(t, l.userinfo(stolen.Access), "invalid_token")
+	granted(t, l.tokenEndpoint(with(web.credentials(), url.Values{"grant_type": {"client_credentials"}})))
+
+	pushed := url.Values{"client_id": {web.id}, "request_uri": {l.push(web, web.asks(nil))}}
+	granted(t, l.redeem(l.code(l.idp, pushed), web.credentials()))
+	refusedPage(t, l.authorize(pushed), http.StatusBadRequest)
+
+	tv := l.newApplication(testProduct, map[string]any{"public": true, "redirectUris": []string{}, "grantTypes": []string{"DEVICE_CODE", "REFRESH_TOKEN"}})
+	codes := l.device(tv, nil)
+	tokenRefused(t, l.poll(tv, codes.device), http.StatusBadRequest, "authorization_pending")
+	l.approve(codes.user)
+	granted(t, l.poll(tv, codes.device))
+	tokenRefused(t, l.poll(tv, codes.device), http.StatusBadRequest, "invalid_grant")
+	denied := l.device(tv, nil)
+	l.post("/device", url.Values{"user_code": {denied.user}, "action": {"deny"}})
+	tokenRefused(t, l.poll(tv, denied.device), http.StatusBadRequest, "access_denied")
+
+	if a := l.register(l.initial(testProduct, 3600), map[string]any{"redirect_uris": []string{callback}}); a.StatusCode != http.StatusCreated {
+		t.Errorf("register: %s %s", a.Status, a.body)
+	}
 }
 
 // TestLostFirstKey loses each commit of a first start: the admin key that is shown is the one that is kept.
