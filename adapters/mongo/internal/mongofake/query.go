@@ -3,6 +3,7 @@ package mongofake
 import (
 	"runtime"
 	"slices"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -186,6 +187,9 @@ func (s *Server) find(q *query, v view) []hit {
 	for i, r := range q.collection.candidates(q.filter) {
 		if v == latest && i > 0 {
 			s.mu.Unlock()
+			if i == 1 {
+				time.Sleep(10 * time.Microsecond) // for those who wait
+			}
 			runtime.Gosched()
 			s.mu.Lock()
 		}
@@ -275,13 +279,13 @@ type cursor struct {
 	number  *int64
 }
 
-// batch is the next part of the answer: at most so many documents, and of 16 MiB. Without a snapshot, documents are as
-// they are now.
-func (c *cursor) batch(size int64) bson.A {
+// batch is the next part of the answer: at most so many documents, and of 16 MiB. Without a snapshot, documents behind the
+// first part are as they are now.
+func (c *cursor) batch(size int64, first bool) bson.A {
 	list, bytes := bson.A{}, 0
 	for len(c.hits) > 0 && int64(len(list)) < size {
 		d := c.hits[0].document
-		if c.view == latest {
+		if c.view == latest && !first {
 			d = c.hits[0].record.seen(latest)
 		}
 		if d != nil && c.query.filter.matches(d) {
@@ -299,7 +303,7 @@ func (c *cursor) batch(size int64) bson.A {
 }
 
 func (s *Server) first(r *request, c *cursor, size int64, single bool) bson.D {
-	list := c.batch(size)
+	list := c.batch(size, true)
 	id := int64(0)
 	if len(c.hits) > 0 && !single {
 		s.lastCursor++
@@ -328,7 +332,7 @@ func (s *Server) getMore(r *request) (bson.D, *Error) {
 	if n, ok := r.command.Lookup("batchSize").AsInt64OK(); ok && n > 0 {
 		size = n
 	}
-	list := c.batch(size)
+	list := c.batch(size, false)
 	if len(c.hits) == 0 {
 		delete(s.cursors, id)
 		id = 0
