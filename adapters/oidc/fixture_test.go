@@ -85,18 +85,18 @@ const (
 // party is a relying party, one provider, and what is between them.
 type party struct {
 	*oidc.RelyingParty
-	t     *testing.T
+	t     testing.TB
 	op    *federationtest.OpenIDProvider
 	net   *wire
 	clock *clock
 }
 
-func newParty(t *testing.T, s federationtest.Script) *party {
+func newParty(t testing.TB, s federationtest.Script) *party {
 	t.Helper()
 	return newPartyAt(t, issuer, s)
 }
 
-func newPartyAt(t *testing.T, issuer string, s federationtest.Script) *party {
+func newPartyAt(t testing.TB, issuer string, s federationtest.Script) *party {
 	t.Helper()
 	if s.Key.Alg == "" {
 		s.Key = keyOf(t, "ES256")
@@ -121,7 +121,7 @@ var (
 )
 
 // keyOf is the one key of all tests for an algorithm.
-func keyOf(t *testing.T, alg string) federationtest.SigningKey {
+func keyOf(t testing.TB, alg string) federationtest.SigningKey {
 	t.Helper()
 	keysMu.Lock()
 	defer keysMu.Unlock()

@@ -152,7 +152,14 @@ func (p *RelyingParty) ReadProvider(doc []byte) (federation.OpenIDProvider, erro
 	}
 	methods, _ := members.texts("code_challenge_methods_supported")
 	found.PKCE = slices.Contains(methods, "S256")
-	found.AuthMethods, _ = members.texts("token_endpoint_auth_methods_supported")
+	if said, ok := members.texts("token_endpoint_auth_methods_supported"); ok {
+		found.AuthMethods = []string{}
+		for _, known := range []federation.AuthMethod{federation.AuthSecretBasic, federation.AuthSecretPost, federation.AuthPrivateKeyJWT, federation.AuthNone} {
+			if slices.Contains(said, string(known)) {
+				found.AuthMethods = append(found.AuthMethods, string(known))
+			}
+		}
+	}
 	found.NamesIssuer = members["authorization_response_iss_parameter_supported"] == true
 	return found, nil
 }

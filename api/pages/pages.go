@@ -242,7 +242,7 @@ func hint(f *fault.Error) string {
 		return "The sign-in names a single sign-on connection that cannot be used: it does not exist, is switched off, or does not allow this way in. Start from the application's own sign-in page, or ask its administrator."
 	case "issuer_mismatch", "issuer_missing":
 		return "The answer came from another identity provider than the one that was asked. Start again from the application."
-	case "login_unknown":
+	case "login_unknown", "state_missing", "callback_mismatch":
 		return "This sign-in took longer than five minutes, was used already, or began somewhere else. Start again from the application."
 	case "redirect_uri_mismatch":
 		return "The application asked to return to an address that is not registered for it. Its developer has to register the exact address."

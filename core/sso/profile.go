@@ -108,6 +108,18 @@ func oidcProfile(c federation.Claims) Profile {
 	return p
 }
 
+// passing are the claims of an id token that are of one login, and not of the person.
+var passing = []string{"iat", "exp", "nbf", "auth_time", "nonce", "at_hash", "c_hash", "s_hash", "jti", "sid"}
+
+// lasting is the profile as an identity keeps it: a login that brings nothing new leaves it as it is.
+func (p Profile) lasting() Profile {
+	p.Raw = maps.Clone(p.Raw)
+	for _, claim := range passing {
+		delete(p.Raw, claim)
+	}
+	return p
+}
+
 // subject is what an identity is linked to. A transient NameID is another one at each login, so it links nobody.
 func subject(p Profile, a federation.Assertion) (string, error) {
 	if a.NameID.Format != formatTransient || p.ID != a.NameID.Value {

@@ -94,3 +94,72 @@ func TestFriendlyProvider(t *testing.T) {
 		}
 	}
 }
+
+func TestOIDCProfile(t *testing.T) {
+	c := federation.Claims{Subject: "s",
+		IDToken: map[string]any{"sub": "s", "email": "token@b.example", "given_name": nil, "family_name": 7.0, "roles": []any{}, "groups": nil, "nonce": "n", "exp": 1.0},
+		Userinfo: map[string]any{"sub": "s", "email": "info@b.example", "given_name": "A", "family_name": "B", "roles": []any{"of userinfo"},
+			"groups": []any{"g", 1.0, "h"}, "x": map[string]any{"y": true}}}
+	p := oidcProfile(c)
+	want := Profile{ID: "s", Email: "token@b.example", FirstName: "A", LastName: "B", Roles: []string{}, Groups: []string{"g", "h"},
+		Raw: map[string]any{"sub": "s", "email": "info@b.example", "given_name": "A", "family_name": "B", "roles": []any{"of userinfo"},
+			"groups": []any{"g", 1.0, "h"}, "x": map[string]any{"y": true}, "nonce": "n", "exp": 1.0}}
+	if !reflect.DeepEqual(p, want) {
+		t.Errorf("got %+v, want %+v", p, want)
+	}
+	lasting := p.lasting()
+	if _, kept := lasting.Raw["nonce"]; kept || len(lasting.Raw) != len(p.Raw)-2 || p.Raw["nonce"] != "n" {
+		t.Errorf("%+v of %+v", lasting, p)
+	}
+	if none := oidcProfile(federation.Claims{Subject: "s"}); none.Roles != nil || none.Groups != nil || none.Email != "" || none.Raw == nil {
+		t.Errorf("%+v", none)
+	}
+}
+
+func TestRequiredClaims(t *testing.T) {
+	c := federation.Claims{IDToken: map[string]any{"hd": "a.example", "n": 7.0, "b": true, "l": []any{"x", "y", 1.0}, "null": nil},
+		Userinfo: map[string]any{"hd": "b.example", "only": "u", "null": "u"}}
+	for _, r := range []struct {
+		name, value string
+		meets       bool
+	}{
+		{"hd", "a.example", true}, {"hd", "b.example", false}, {"hd", "A.example", false}, {"n", "7", true}, {"b", "true", true}, {"b", "1", false},
+		{"l", "y", true}, {"l", "1", false}, {"only", "u", true}, {"null", "u", false}, {"none", "", false},
+	} {
+		if got := (RequiredClaim{r.name, []string{"other", r.value}}).meets(c); got != r.meets {
+			t.Errorf("%s=%s: %t", r.name, r.value, got)
+		}
+	}
+}
+
+func TestOIDCSettings(t *testing.T) {
+	announced := func(methods ...string) federation.OpenIDProvider {
+		return federation.OpenIDProvider{AuthMethods: methods}
+	}
+	for _, c := range []struct {
+		o    OIDC
+		p    federation.OpenIDProvider
+		want federation.AuthMethod
+	}{
+		{OIDC{ClientSecret: "s"}, announced(), "client_secret_basic"},
+		{OIDC{ClientSecret: "s"}, announced("client_secret_post", "client_secret_basic"), "client_secret_basic"},
+		{OIDC{ClientSecret: "s"}, announced("client_secret_post", "private_key_jwt"), "client_secret_post"},
+		{OIDC{ClientSecret: "s"}, announced("private_key_jwt"), "client_secret_basic"},
+		{OIDC{}, announced("client_secret_basic"), "none"},
+		{OIDC{AuthMethod: "private_key_jwt"}, announced("client_secret_basic"), "private_key_jwt"},
+	} {
+		if got := c.o.authMethod(c.p); got != c.want {
+			t.Errorf("%+v at %+v: %s, want %s", c.o, c.p, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		pkce      PKCE
+		secret    string
+		announces bool
+		want      bool
+	}{{PKCEAuto, "s", true, true}, {PKCEAuto, "s", false, false}, {PKCEAuto, "", false, true}, {PKCEForce, "s", false, true}, {PKCENever, "s", true, false}} {
+		if got := (OIDC{PKCE: c.pkce, ClientSecret: c.secret}).pkce(federation.OpenIDProvider{PKCE: c.announces}); got != c.want {
+			t.Errorf("%+v: %t", c, got)
+		}
+	}
+}

@@ -40,7 +40,7 @@ type OpenIDProvider struct {
 	UserinfoEndpoint      string // or ""
 	JWKSURI               string
 	PKCE                  bool     // announces S256
-	AuthMethods           []string // token_endpoint_auth_methods_supported; nil where it does not say
+	AuthMethods           []string // those of token_endpoint_auth_methods_supported that we know; nil where it does not say
 	NamesIssuer           bool     // announces iss in its authorization responses (RFC 9207 §3)
 }
 
@@ -177,6 +177,9 @@ func ReadOAuthError(code, description string) OAuthError {
 
 func (e *OIDCError) Error() string {
 	text := fmt.Sprintf("oidc: %s: %s", e.Code, e.Detail)
+	if e.Answer.Code != "" {
+		text += " with " + e.Answer.Code
+	}
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
