@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/portico-sso/portico/adapters/mongo"
-	"github.com/portico-sso/portico/adapters/mongo/internal/mongofake"
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/internal/storefault"
 )
 

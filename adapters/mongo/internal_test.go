@@ -15,8 +15,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/portico-sso/portico/adapters/mongo/internal/mongofake"
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/ports/store"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/portico-sso/portico/adapters/mongo"
-	"github.com/portico-sso/portico/adapters/mongo/internal/mongofake"
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/storetest"
 )

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/mongo"
-	"github.com/portico-sso/portico/adapters/mongo/internal/mongofake"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/ports/store"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/portico-sso/portico/adapters/mongo/internal/mongofake"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/storetest"
 )
