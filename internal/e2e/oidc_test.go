@@ -17,6 +17,7 @@ import (
 
 	"github.com/portico-sso/portico/app"
 	"github.com/portico-sso/portico/ports/federation/federationtest"
+	"github.com/portico-sso/portico/ports/store/seal"
 )
 
 // federation is a program with an application whose people sign in at OpenID providers, over connections of GraphQL.
@@ -521,5 +522,58 @@ func TestOIDCBelowAPath(t *testing.T) {
 	p.codeOIDC(op, polisClient(nil))
 	if page := string(p.get("/.well-known/oidc-configuration").body); !strings.Contains(page, `href="/sso/oauth/client-jwks"`) || strings.Contains(page, "does not take") {
 		t.Errorf("%s", page)
+	}
+}
+
+// Commits whose answers are lost, or that come late, neither lose a login nor take an answer twice.
+func TestOIDCLostCommits(t *testing.T) {
+	for _, l := range []loss{lostAnswer, lostRequest, lateRequest} {
+		t.Run(string(l), func(t *testing.T) {
+			var opened []*lossy
+			p := start(t, func(c *app.Config) {
+				c.DatabaseURL, c.SessionURL = "lossy:records", "lossy:sessions"
+				c.EncryptionKeys = []seal.Key{{ID: "k1"}}
+				c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			}, lossyDriver(l, &opened))
+			op := openID(t, federationtest.Script{})
+			p.connectOIDC(op, nil)
+			for range 2 {
+				asked := p.beginOIDC(op, polisClient(nil))
+				address := op.Callback(asked, op.Code(asked))
+				code := p.get(address).location().Query().Get("code")
+				if a := p.redeem(code, nil); a.StatusCode != http.StatusOK {
+					t.Errorf("token: %s %s", a.Status, a.body)
+				}
+				p.get(address).onErrorPage(t, 403, "Unable to validate state from the original request.")
+			}
+			people := 0
+			for _, b := range opened {
+				people += len(b.versions(t)["identities"])
+			}
+			if n := op.Served("/token"); n != 2 || people != 1 {
+				t.Errorf("%d codes were exchanged for 2 logins of %d people", n, people)
+			}
+		})
+	}
+}
+
+// A person who signs in again with nothing new leaves their identity as it is: no login writes what it need not.
+func TestOIDCLoginsLeaveTheIdentityAlone(t *testing.T) {
+	var opened []*lossy
+	p := start(t, func(c *app.Config) {
+		c.DatabaseURL, c.EncryptionKeys = "lossy:all", []seal.Key{{ID: "k1"}}
+		c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}, lossyDriver(noLoss, &opened))
+	op := openID(t, federationtest.Script{AtHash: true})
+	p.connectOIDC(op, nil)
+	for n := range 3 {
+		op.Change(func(s *federationtest.Script) { s.AuthTime = time.Unix(int64(1_700_000_000+n), 0) })
+		p.codeOIDC(op, polisClient(nil))
+	}
+	if versions := opened[0].versions(t)["identities"]; len(versions) != 1 || versions[0] != 1 {
+		t.Errorf("the identity has the versions %v", versions)
+	}
+	if left := opened[0].versions(t)["login_requests"]; len(left) != 0 {
+		t.Errorf("%d login requests are left", len(left))
 	}
 }
