@@ -311,15 +311,12 @@ func providerURL(text string) bool {
 
 // scopes are what an authorization request asks for. Polis's clients say it themselves (contract §2.2).
 func (o OIDC) scopes(asked []string) []string {
-	scopes := []string{"openid"}
-	if asked != nil {
-		scopes = nil
-	}
 	own := o.Scopes
 	if own == nil {
 		own = DefaultScopes
 	}
-	for _, scope := range slices.Concat(asked, own) {
+	var scopes []string
+	for _, scope := range slices.Concat(asked, own, []string{"openid"}) {
 		if !slices.Contains(scopes, scope) && !strings.ContainsAny(scope, "=&") { // those name a tenant (§2.1)
 			scopes = append(scopes, scope)
 		}

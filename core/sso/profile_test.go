@@ -163,3 +163,17 @@ func TestOIDCSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestOIDCScopes(t *testing.T) {
+	for _, c := range []struct{ own, asked, want []string }{
+		{nil, nil, []string{"openid", "email", "profile"}},
+		{[]string{"profile", "groups"}, nil, []string{"profile", "groups", "openid"}},
+		{[]string{}, nil, []string{"openid"}},
+		{nil, []string{"profile", "x", "tenant=a&product=b"}, []string{"profile", "x", "openid", "email"}},
+		{[]string{"a"}, []string{"b", "a"}, []string{"b", "a", "openid"}},
+	} {
+		if got := (OIDC{Scopes: c.own}).scopes(c.asked); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v of %v: %v, want %v", c.asked, c.own, got, c.want)
+		}
+	}
+}

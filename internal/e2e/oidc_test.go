@@ -151,7 +151,7 @@ func TestOIDCAsksOfTheProvider(t *testing.T) {
 	op := openID(t, federationtest.Script{})
 	c := f.join(op, map[string]any{"scopes": []string{"profile", "groups"}, "parameters": []map[string]string{{"name": "hd", "value": "acme.example"}, {"name": "prompt", "value": "select_account"}}})
 	asked := f.beginOIDC(op, f.asks(c, url.Values{"login_hint": {"a@b.example"}, "acr_values": {"x y"}, "max_age": {"60"}, "scope": {"openid offline_access"}})).Params
-	for name, want := range map[string]string{"login_hint": "a@b.example", "acr_values": "x y", "max_age": "60", "hd": "acme.example", "prompt": "select_account", "scope": "openid profile groups"} {
+	for name, want := range map[string]string{"login_hint": "a@b.example", "acr_values": "x y", "max_age": "60", "hd": "acme.example", "prompt": "select_account", "scope": "profile groups openid"} {
 		if asked.Get(name) != want {
 			t.Errorf("%s: %q, want %q", name, asked.Get(name), want)
 		}
