@@ -74,6 +74,7 @@ func FuzzReadProvider(f *testing.F) {
 // FuzzReadTokens reads any answer of a token endpoint: tokens, or an error that can be shown.
 func FuzzReadTokens(f *testing.F) {
 	f.Add(200, []byte(`{"access_token":"a","token_type":"Bearer","id_token":"i"}`))
+	f.Add(201, []byte(`{"access_token":"a","token_type":"Bearer","id_token":"i"}`))
 	f.Add(400, []byte(`{"error":"invalid_grant","error_description":"x"}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		got, err := readTokens(outbound.Answer{Status: status, Body: body})

@@ -115,6 +115,13 @@ func TestReadProvider(t *testing.T) {
 	if got, err := rp.ReadProvider(text); err != nil || got.TokenEndpoint != "https://c.example/t" || got.PKCE || got.UserinfoEndpoint != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
+	for _, issuer := range []string{"https://a.example?b", "https://a.example/{tenantid}/v2.0", "https://login.microsoftonline.com/{tenantid}", "https://acme.ciamlogin.com/{tenantid}/v2.0"} {
+		_, err := rp.ReadProvider([]byte(strings.Replace(string(text), "https://a.example", issuer, 1)))
+		refused(t, issuer, federation.OIDCMetadata, federation.Claims{}, err)
+	}
+	if _, err := rp.ReadProvider([]byte(strings.Replace(string(text), "https://a.example", "https://login.microsoftonline.com/{tenantid}/v2.0", 1))); err != nil {
+		t.Error(err)
+	}
 	for _, text := range []string{"", "x", "[]", "null", "1", "{}", `{"issuer":"https://a.example"}`, string(text) + "x"} {
 		_, err := rp.ReadProvider([]byte(text))
 		refused(t, text, federation.OIDCMetadata, federation.Claims{}, err)
