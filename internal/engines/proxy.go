@@ -62,13 +62,19 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// URL is a server's URL with the proxy's address in place of the server's.
+// URL is a server's URL with the proxy's address in place of the server's. A MongoDB driver is told not to go on to the
+// address that the server gives it.
 func (p *Proxy) URL(server string) string {
 	u, err := url.Parse(server)
 	if err != nil {
 		return server // whoever opens it says what is wrong with it
 	}
 	u.Host = p.Addr
+	if u.Scheme == "mongodb" {
+		q := u.Query()
+		q.Set("directConnection", "true")
+		u.RawQuery = q.Encode()
+	}
 	return u.String()
 }
 
