@@ -1,10 +1,13 @@
 package databases
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/mongofake"
 )
 
 // setup is where an installation keeps things.
@@ -66,10 +69,25 @@ func (s setup) fresh(t *testing.T) (records, sessions string) {
 	if s.records == "" {
 		return "sqlite:" + filepath.Join(t.TempDir(), "portico.db"), ""
 	}
+	if s.records == engines.Mongo && os.Getenv(engines.Mongo.Variable()) == "" {
+		return fakeMongo(t), ""
+	}
 	if s.sessions != "" {
 		sessions = engines.Fresh(t, s.sessions)
 	}
 	return engines.Fresh(t, s.records), sessions
+}
+
+// fakeMongo stands in for a MongoDB server, which is not to be had everywhere.
+func fakeMongo(t *testing.T) string {
+	t.Helper()
+	s, err := mongofake.Start(mongofake.Options{Lifetime: 10 * time.Second}) // as docs/mongodb.md advises
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	t.Logf("%s is not set: against a fake MongoDB", engines.Mongo.Variable())
+	return s.URL("portico")
 }
 
 // own starts servers of the test's own, on which what is acknowledged survives a kill.
