@@ -10,11 +10,10 @@ import (
 	"github.com/portico-sso/portico/internal/storefault"
 )
 
-// faults runs cases on the fake, and on the server that TEST_MONGO_URL names as far as they leave it alone. Connected
-// directly, the driver goes through a proxy instead of to the address that the server tells it.
+// faults runs cases on the fake, and on the server that TEST_MONGO_URL names as far as they leave it alone.
 var faults = storefault.Adapter{
 	Driver: mongo.Driver, Commit: "commitTransaction", Repeats: true,
-	Hasty: "directConnection=true&timeoutMS=1500&connectTimeoutMS=1000",
+	Hasty: "timeoutMS=1500&connectTimeoutMS=1000",
 }
 
 // server is the fake as a server that tests disturb.

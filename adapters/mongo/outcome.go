@@ -71,7 +71,8 @@ func (b *Backend) outcome(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case mongo.IsTimeout(err) && ending(ctx):
-		return context.DeadlineExceeded
+		<-ctx.Done()
+		return ctx.Err()
 	case !errors.As(err, &answer), answer.HasErrorLabel(networkError): // no server, or no answer
 	case hasCode(err, away...), hasCode(err, maxTimeMSExpired, exceededTimeLimit):
 	case hasCode(err, writeConflict), answer.HasErrorLabel(transient) && !hasCode(err, 0):
