@@ -81,7 +81,7 @@ func (s setup) fresh(t *testing.T) (records, sessions string) {
 // fakeMongo stands in for a MongoDB server, which is not to be had everywhere.
 func fakeMongo(t *testing.T) string {
 	t.Helper()
-	s, err := mongofake.Start(mongofake.Options{Lifetime: 10 * time.Second}) // as docs/mongodb.md advises
+	s, err := mongofake.Start(mongofake.Options{Lifetime: 10 * time.Second}) // as docs/mongo.md advises
 	if err != nil {
 		t.Fatal(err)
 	}
