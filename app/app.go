@@ -34,7 +34,6 @@ import (
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/ports/federation"
-	portout "github.com/portico-sso/portico/ports/outbound"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
@@ -113,7 +112,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			newServices,
 			newHandler,
 		),
-		fx.Invoke(sweepInBackground, rotateInBackground),
+		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground),
 		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
 	)
 	if err := a.fx.Err(); err != nil {
@@ -175,7 +174,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	s.OAuth = oauth.NewService(oauth.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
-		Keys: signing, JOSE: jose.New(), Fetch: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
+		Keys: signing, JOSE: jose.New(), Fetch: newFetcher(c), Send: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
 		ClientSecretVerifier: string(c.ClientSecretVerifier), PolisRedirectMatch: c.PolisRedirectMatch,
 		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})
@@ -184,7 +183,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 
 func newSAML() federation.SAML { return saml.New() }
 
-func newFetcher(c Config) portout.Fetcher {
+func newFetcher(c Config) *outbound.Client {
 	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks})
 }
 

@@ -43,7 +43,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	mountHealth(r, records, sessions)
 	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger,
-		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)})
+		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)}, public)
 	mountDevice(r, shown, s.OAuth, c)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
@@ -71,7 +71,7 @@ func mountPages(r chi.Router, p *pages.Pages, publicURL string) {
 	r.Handle("/assets/*", http.StripPrefix("/assets", pages.Assets()))
 }
 
-func mountOAuth(r chi.Router, h *apioauth.Handler) {
+func mountOAuth(r chi.Router, h *apioauth.Handler, public *url.URL) {
 	r.HandleFunc(oauth.PathAuthorize, h.MethodNotAllowed("GET, POST")) // first: it takes every verb not named after it
 	r.Get(oauth.PathAuthorize, h.Authorize)
 	r.Post(oauth.PathAuthorize, h.Authorize)
@@ -80,6 +80,7 @@ func mountOAuth(r chi.Router, h *apioauth.Handler) {
 		r.Post(path, h.ConsumeSAML)
 	}
 	mountUpstream(r, h)
+	mountSession(r, h, public)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
 	r.HandleFunc(oauth.PathIntrospect, h.Introspect)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRegister, h.Register)

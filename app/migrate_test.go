@@ -40,6 +40,10 @@ func TestKeysOfTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	beginDevice(t, a)
+	endSession(t, a)
+	if _, err := demo.Check(t.Context(), c.PublicURL); err != nil { // another session
+		t.Fatal(err)
+	}
 	server.Close()
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -89,6 +93,30 @@ func beginDevice(t *testing.T, a *App) {
 		t.Fatal(err)
 	}
 	if _, err := a.services.OAuth.AuthorizeDevice(t.Context(), url.Values{}, oauth.Credentials{ClientID: tv.ID}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endSession ends the only session, of which an application is to be told that cannot be reached.
+func endSession(t *testing.T, a *App) {
+	t.Helper()
+	p, err := a.services.Projects.BySlug(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	organizations, err := a.services.Organizations.List(t.Context(), p.ID, 1, "")
+	if err != nil || len(organizations.Items) != 1 {
+		t.Fatal(organizations, err)
+	}
+	sessions, err := a.services.OAuth.ListOrganizationSessions(t.Context(), organizations.Items[0].ID, 2, "")
+	if err != nil || len(sessions.Items) != 1 || len(sessions.Items[0].Applications) != 1 {
+		t.Fatal(sessions, err)
+	}
+	in := oauth.ApplicationInput{BackchannelLogoutURI: ptr("https://127.0.0.1:1/logout")}
+	if _, err := a.services.OAuth.UpdateApplication(t.Context(), sessions.Items[0].Applications[0], in); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.services.OAuth.RevokeSession(t.Context(), sessions.Items[0].ID); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -167,7 +167,7 @@ const (
 
 // sweepInBackground removes what has expired. Nothing depends on it: expiry is judged on every read.
 func sweepInBackground(lc fx.Lifecycle, logger *slog.Logger, records Records, sessions Sessions) {
-	inBackground(lc, sweepEvery, func(ctx context.Context) {
+	inBackground(lc, sweepEvery, nil, func(ctx context.Context) {
 		sweep(ctx, logger, sessions.Store)
 		if records.Store != sessions.Store {
 			sweep(ctx, logger, records.Store)
@@ -177,15 +177,15 @@ func sweepInBackground(lc fx.Lifecycle, logger *slog.Logger, records Records, se
 
 // rotateInBackground makes new signing keys when their time comes.
 func rotateInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
-	inBackground(lc, rotateEvery, func(ctx context.Context) {
+	inBackground(lc, rotateEvery, nil, func(ctx context.Context) {
 		if err := s.Signing.RotateDue(ctx); err != nil {
 			logger.WarnContext(ctx, "signing keys not rotated", "error", err)
 		}
 	})
 }
 
-// inBackground does work again and again until the program ends.
-func inBackground(lc fx.Lifecycle, every time.Duration, work func(context.Context)) {
+// inBackground does work again and again, and whenever now receives, until the program ends.
+func inBackground(lc fx.Lifecycle, every time.Duration, now <-chan struct{}, work func(context.Context)) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	lc.Append(fx.Hook{
@@ -199,6 +199,8 @@ func inBackground(lc fx.Lifecycle, every time.Duration, work func(context.Contex
 					case <-ctx.Done():
 						return
 					case <-ticker.C:
+						work(ctx)
+					case <-now:
 						work(ctx)
 					}
 				}

@@ -60,6 +60,9 @@ func (n *applicationNode) JWKSURI() *string    { return optional(n.a.JWKSURI) }
 func (n *applicationNode) TLSSubject() *string { return optional(n.a.TLSSubject) }
 func (n *applicationNode) RequireDPoP() bool   { return n.a.RequireDPoP }
 
+func (n *applicationNode) PostLogoutRedirectURIs() []string { return list(n.a.PostLogoutRedirectURIs) }
+func (n *applicationNode) BackchannelLogoutURI() *string    { return optional(n.a.BackchannelLogoutURI) }
+
 func (n *applicationNode) RequirePushedRequests() bool { return n.a.RequirePushed }
 
 func (n *applicationNode) TokenFormat() string {
@@ -181,11 +184,15 @@ type applicationSettings struct {
 	RequireDPoP *bool
 
 	RequirePushedRequests *bool
+
+	PostLogoutRedirectURIs *[]string
+	BackchannelLogoutURI   *string
 }
 
 func (s applicationSettings) input() oauth.ApplicationInput {
 	in := oauth.ApplicationInput{IDTokenAlg: (*oauth.Alg)(s.IDTokenAlg), Scopes: s.Scopes, Resources: s.Resources,
-		JWKS: s.JWKS, JWKSURI: s.JWKSURI, TLSSubject: s.TLSSubject, RequireDPoP: s.RequireDPoP, RequirePushed: s.RequirePushedRequests}
+		JWKS: s.JWKS, JWKSURI: s.JWKSURI, TLSSubject: s.TLSSubject, RequireDPoP: s.RequireDPoP, RequirePushed: s.RequirePushedRequests,
+		PostLogoutRedirectURIs: s.PostLogoutRedirectURIs, BackchannelLogoutURI: s.BackchannelLogoutURI}
 	if s.AuthMethod != nil {
 		method := authMethods[*s.AuthMethod]
 		in.AuthMethod = &method

@@ -37,6 +37,7 @@ func (n *connectionNode) WantsSignedRequests() *bool {
 }
 func (n *connectionNode) MetadataURL() *string  { return optional(n.c.MetadataURL) }
 func (n *connectionNode) NameIDFormat() *string { return optional(n.c.NameIDFormat) }
+func (n *connectionNode) Sessions() bool        { return n.c.Sessions }
 func (n *connectionNode) ForceAuthn() bool      { return n.c.ForceAuthn }
 func (n *connectionNode) SignRequests() *string {
 	return ofSAML(n, strings.ToUpper(string(n.c.SignRequests)))
@@ -183,7 +184,7 @@ type connectionSettings struct {
 	SortOrder                        *int32
 	Active                           *bool
 	NameIDFormat                     *string
-	ForceAuthn                       *bool
+	ForceAuthn, Sessions             *bool
 	SignRequests, Binding            *string
 	IDPInitiated                     *bool
 	ACSURLOverride, EntityIDOverride *string
@@ -198,6 +199,7 @@ func (in connectionSettings) apply(c *sso.Connection) {
 	set(&c.Description, in.Description)
 	set(&c.NameIDFormat, in.NameIDFormat)
 	set(&c.ForceAuthn, in.ForceAuthn)
+	set(&c.Sessions, in.Sessions)
 	set(&c.IdPInitiated, in.IDPInitiated)
 	set(&c.ACSOverride, in.ACSURLOverride)
 	set(&c.EntityIDOverride, in.EntityIDOverride)

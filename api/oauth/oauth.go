@@ -47,12 +47,9 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) {
 		h.Pages.Error(w, r, fault.New(fault.Invalid, "invalid_request", "The query of the request cannot be read."))
 		return
 	}
-	out, err := h.OAuth.Authorize(r.Context(), q)
-	if err != nil {
-		h.Pages.Error(w, r, err)
-		return
-	}
-	h.Pages.Go(w, r, out)
+	b := browserOf(r)
+	out, err := h.OAuth.Authorize(r.Context(), q, b)
+	h.goes(w, r, b, out, err)
 }
 
 // ConsumeSAML serves POST /api/oauth/saml, the assertion consumer service.

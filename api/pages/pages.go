@@ -244,6 +244,8 @@ func hint(f *fault.Error) string {
 		return "The answer came from another identity provider than the one that was asked. Start again from the application."
 	case "login_unknown", "state_missing", "callback_mismatch":
 		return "This sign-in took longer than five minutes, was used already, or began somewhere else. Start again from the application."
+	case "logout_uri_mismatch":
+		return "The application asked to return to an address that is not registered for signing out. Its developer has to register the exact address."
 	case "redirect_uri_mismatch":
 		return "The application asked to return to an address that is not registered for it. Its developer has to register the exact address."
 	}
@@ -269,6 +271,17 @@ func (p *Pages) SAMLSettings(w http.ResponseWriter, r *http.Request, s SAMLSetti
 // OIDCSettings shows what the administrator of an OpenID Connect identity provider copies.
 func (p *Pages) OIDCSettings(redirectURI string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { p.render(w, r, http.StatusOK, "oidc.html", redirectURI) }
+}
+
+// SignOut is what a person who signs out is told, or asked where Token is set.
+type SignOut struct{ Application, Request, Token string }
+
+// Path is where the form goes.
+func (SignOut) Path() string { return oauth.PathLogoutConfirm }
+
+// SignOut shows it.
+func (p *Pages) SignOut(w http.ResponseWriter, r *http.Request, s SignOut) {
+	p.render(w, r, http.StatusOK, "logout.html", s)
 }
 
 // WellKnown serves GET /.well-known, links to everything public that others are configured with.

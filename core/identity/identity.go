@@ -139,6 +139,22 @@ func (s *Service) List(ctx context.Context, organizationID string, limit int, af
 	return s.repo.List(ctx, store.Range{Index: "by_organization", Eq: []string{organizationID}, Desc: true, Limit: limit, After: after})
 }
 
+// Count counts them.
+func (s *Service) Count(ctx context.Context, organizationID string) (int64, error) {
+	return s.repo.Count(ctx, store.Range{Index: "by_organization", Eq: []string{organizationID}})
+}
+
+// SetActive deactivates an identity, which ends all access that was given before, or lets it in again. Faults: NotFound.
+func (s *Service) SetActive(ctx context.Context, identityID string, active bool) (Identity, error) {
+	return s.repo.Change(ctx, identityID, func(i *Identity) error {
+		if i.Active && !active {
+			i.Epoch++
+		}
+		i.Active, i.UpdatedAt = active, s.ids.Now().UTC()
+		return nil
+	})
+}
+
 // DeleteAll removes an organization's identities and their links, in pages. Repeating it completes it.
 func (s *Service) DeleteAll(ctx context.Context, organizationID string) error {
 	for {

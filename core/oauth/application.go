@@ -43,6 +43,9 @@ type Application struct {
 
 	RequirePushed bool `json:"requirePushed,omitempty"` // its authorization requests are pushed first (RFC 9126 §6)
 
+	PostLogoutRedirectURIs []string `json:"postLogoutRedirectUris,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannelLogoutUri,omitempty"` // where it is told that a session has ended
+
 	Version int64 `json:"-"`
 }
 
@@ -111,6 +114,9 @@ type ApplicationInput struct {
 	RequireDPoP  *bool
 
 	RequirePushed *bool
+
+	PostLogoutRedirectURIs *[]string
+	BackchannelLogoutURI   *string
 }
 
 // CreateApplication makes an application. The secret of a confidential one is returned here and never again.
@@ -236,6 +242,9 @@ func (a *Application) apply(in ApplicationInput, keys jose.JOSE) error {
 	if err := validRedirectURIs(a.RedirectURIs, a.May(AuthorizationCode)); err != nil {
 		return err
 	}
+	if err := a.applyLogout(in); err != nil {
+		return err
+	}
 	if in.IDTokenAlg != nil {
 		a.IDTokenAlg = *in.IDTokenAlg
 	}
@@ -292,17 +301,40 @@ func (a *Application) applyGrants(in ApplicationInput) error {
 
 const maxScopes = 100
 
+// applyLogout takes over where people go, and what is called, when they sign out.
+func (a *Application) applyLogout(in ApplicationInput) error {
+	if in.PostLogoutRedirectURIs != nil {
+		a.PostLogoutRedirectURIs = *in.PostLogoutRedirectURIs
+	}
+	if in.BackchannelLogoutURI != nil {
+		a.BackchannelLogoutURI = *in.BackchannelLogoutURI
+	}
+	if err := validURIs("postLogoutRedirectUris", "post-logout redirect URI", a.PostLogoutRedirectURIs); err != nil || a.BackchannelLogoutURI == "" {
+		return err
+	}
+	u, err := url.Parse(a.BackchannelLogoutURI)
+	if err != nil || !wellFormed(a.BackchannelLogoutURI, u) || u.Scheme != "https" && u.Scheme != "http" {
+		return fault.At("backchannelLogoutUri", "invalid", "The back-channel logout URI is an absolute http or https URL without fragment or user.")
+	}
+	return nil
+}
+
 func validRedirectURIs(uris []string, required bool) error {
 	if len(uris) == 0 && required {
 		return fault.At("redirectUris", "required", "Give at least one redirect URI.")
 	}
+	return validURIs("redirectUris", "redirect URI", uris)
+}
+
+// validURIs: at most maxRedirects, to which a browser can be sent and which say exactly where.
+func validURIs(field, noun string, uris []string) error {
 	if len(uris) > maxRedirects {
-		return fault.At("redirectUris", "too_many", "An application has at most 100 redirect URIs.")
+		return fault.At(field, "too_many", "An application has at most 100 of them: "+noun+".")
 	}
 	for _, text := range uris {
 		u, err := url.Parse(text)
 		if err != nil || !wellFormed(text, u) || strings.Contains(text, "*") {
-			return fault.At("redirectUris", "invalid", "A redirect URI is an absolute URL without fragment, user or wildcard: "+text)
+			return fault.At(field, "invalid", "A "+noun+" is an absolute URL without fragment, user or wildcard: "+text)
 		}
 	}
 	return nil

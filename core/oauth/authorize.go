@@ -42,13 +42,26 @@ type continuation struct {
 	ProofKey      string    `json:"proofKey,omitempty"` // dpop_jkt (RFC 9449 §10)
 	ResponseMode  string    `json:"responseMode,omitempty"`
 	DeviceID      string    `json:"deviceId,omitempty"` // that the login approves, in place of a code (RFC 8628)
+	Browser       string    `json:"browser,omitempty"`  // hash of the cookie of the browser that began
+	Subject       string    `json:"subject,omitempty"`  // who it has to be
+	ACR           []string  `json:"acr,omitempty"`      // of which one it has to be
 	Requested     requested `json:"requested"`
 }
 
-// Authorize answers an authorization request (RFC 6749 §4.1.1) with where the browser goes: to the identity
-// provider, to the chooser, or back to the application with an error. It returns an error only where the redirect URI
-// cannot be trusted, for the error page.
-func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgoing, error) {
+// authorization is an authorization request whose redirect URI is trusted.
+type authorization struct {
+	params  url.Values
+	target  target
+	to      answerTo
+	wish    wish
+	used    []store.Op // what uses up the reference that brought it
+	browser *Browser
+}
+
+// Authorize answers an authorization request (RFC 6749 §4.1.1) with where the browser goes: to the identity provider, to
+// the chooser, or back to the application, with an error or, where the browser has a session, with a code. It returns an
+// error only where the redirect URI cannot be trusted, for the error page.
+func (s *Service) Authorize(ctx context.Context, q url.Values, b *Browser) (federation.Outgoing, error) {
 	if err := singleValued(q, "resource"); err != nil {
 		return federation.Outgoing{}, err
 	}
@@ -73,8 +86,18 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 	if t.problem != nil { // of an application, whose redirect URI is known to be its own
 		return s.answerError(to, t.problem), nil
 	}
+	a := authorization{q, t, to, s.wishOf(ctx, q, t.application), used, b}
+	h, err := s.holds(ctx, a)
+	if err != nil {
+		return federation.Outgoing{}, err
+	}
 	c, ok := t.choose(q.Get("idp_hint"))
-	if !ok {
+	switch {
+	case h != nil:
+		c = h.connection
+	case !ok && a.wish.silent:
+		return s.mustAsk(a), nil
+	case !ok:
 		return federation.Outgoing{URL: s.chooserURL(asked, t)}, nil
 	}
 	if t.application == nil && !connectionRedirectAllowed(c, redirectURI, s.PolisRedirectMatch) {
@@ -86,7 +109,22 @@ func (s *Service) Authorize(ctx context.Context, q url.Values) (federation.Outgo
 	if err := checkRequest(q, t.application); err != nil {
 		return s.answerError(to, err), nil
 	}
-	return s.begin(ctx, q, t, c, to, used)
+	switch {
+	case h != nil:
+		return s.goOn(ctx, a, *h)
+	case a.wish.silent:
+		return s.mustAsk(a), nil
+	}
+	return s.begin(ctx, a, c)
+}
+
+// mustAsk answers prompt=none where the person would have to be asked.
+func (s *Service) mustAsk(a authorization) federation.Outgoing {
+	refused := checkRequest(a.params, a.target.application)
+	if refused == nil {
+		refused = oauthError("login_required", "The person has to sign in at their identity provider")
+	}
+	return s.answerError(a.to, refused)
 }
 
 // responseMode is how the answer travels. Polis's clients have always had it in the query.
@@ -101,9 +139,12 @@ func (t target) responseMode(q url.Values) string {
 const maxContinuation = 16 << 10
 
 // begin begins the login in one commit with what uses up the reference that brought the request, where one did.
-func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Connection, to answerTo, used []store.Op) (federation.Outgoing, error) {
-	goesOn := s.continuation(q, t, c)
-	goesOn.ResponseMode = to.mode
+func (s *Service) begin(ctx context.Context, a authorization, c sso.Connection) (federation.Outgoing, error) {
+	q, to := a.params, a.to
+	goesOn := s.continuation(a, c)
+	if a.target.application != nil || c.Sessions {
+		goesOn.Browser = s.marked(a.browser)
+	}
 	next, err := json.Marshal(goesOn)
 	if err != nil {
 		return federation.Outgoing{}, err
@@ -111,17 +152,17 @@ func (s *Service) begin(ctx context.Context, q url.Values, t target, c sso.Conne
 	if len(next) > maxContinuation {
 		return s.answerError(to, invalidRequest("The request is too long.")), nil
 	}
-	begin := sso.Begin{ForceAuthn: forceAuthn(q, t.application), Continue: next, With: used}
+	begin := sso.Begin{ForceAuthn: forceAuthn(q, a.target.application), Continue: next, With: a.used}
 	if c.OIDC != nil {
 		begin.ForceAuthn = q.Get("forceAuthn") == "true" // prompt and max_age are passed on
 		var refused *fault.Error
-		if begin.Asked, refused = asked(q, t.application); refused != nil {
+		if begin.Asked, refused = asked(q, a.target.application); refused != nil {
 			return s.answerError(to, refused), nil
 		}
 	}
 	out, err := s.SSO.Begin(ctx, c, begin)
 	if fault.Is(err, fault.Conflict) {
-		return federation.Outgoing{}, oauthError("invalid_request_uri", "The request was used already. Start again from the application.")
+		return federation.Outgoing{}, requestUsed()
 	}
 	if err != nil {
 		s.Logger.WarnContext(ctx, "login not begun", "connection_id", c.ID, "error", err)
@@ -138,10 +179,12 @@ func forceAuthn(q url.Values, app *Application) bool {
 		app != nil && (q.Get("max_age") != "" || slices.Contains(strings.Fields(q.Get("prompt")), "login"))
 }
 
-func (s *Service) continuation(q url.Values, t target, c sso.Connection) continuation {
+func (s *Service) continuation(a authorization, c sso.Connection) continuation {
+	q, t := a.params, a.target
 	next := continuation{
 		ClientID: q.Get("client_id"), RedirectURI: q.Get("redirect_uri"), State: q.Get("state"), Nonce: q.Get("nonce"),
 		Challenge: q.Get("code_challenge"), Scope: strings.Fields(q.Get("scope")),
+		ResponseMode: a.to.mode, Subject: a.wish.subject, ACR: a.wish.acr,
 	}
 	if next.ClientID == "" {
 		next.ClientID = c.ClientID
@@ -206,19 +249,18 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 	if _, err := resources(q["resource"], app.Resources); err != nil {
 		return invalidTarget()
 	}
-	return checkOpenID(q)
+	return checkOpenID(q, app)
 }
 
 // checkOpenID refuses what an OpenID provider must not pass over in silence (OpenID Connect Core §3.1.2.6).
-func checkOpenID(q url.Values) *fault.Error {
+func checkOpenID(q url.Values, app *Application) *fault.Error {
 	mode := q.Get("response_mode")
 	switch {
 	case mode != "" && !slices.Contains(responseModes, mode):
 		return oauthError("invalid_request", "response_mode must be query or form_post")
-	case q.Get("prompt") == "none": // every sign-in goes through the identity provider, which may ask the person
-		return oauthError("login_required", "The person has to sign in at their identity provider")
 	}
-	return nil
+	_, refused := wishOf(q, app)
+	return refused
 }
 
 // validChallenge: BASE64URL of 32 bytes, unpadded (RFC 7636 §4.2).
@@ -287,6 +329,10 @@ func oauthError(code, message string) *fault.Error {
 }
 
 func invalidRequest(message string) *fault.Error { return oauthError("invalid_request", message) }
+
+func requestUsed() error {
+	return oauthError("invalid_request_uri", "The request was used already. Start again from the application.")
+}
 
 func redirectRefused() error {
 	return fault.New(fault.Forbidden, "redirect_uri_mismatch", "Redirect URL is not allowed.")

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -90,31 +91,82 @@ func (s *Service) stillAllowed(ctx context.Context, c sso.Connection, next conti
 func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuation) (federation.Outgoing, error) {
 	secret := s.IDs.Secret(codePrefix)
 	err := s.SSO.Complete(ctx, login, func(person identity.Identity) (store.Op, error) {
-		g := next.grant(login, person)
+		if refused := (wish{subject: next.Subject, acr: next.ACR}).whoAndHow(person.ID, login.ACR); refused != nil {
+			return store.Op{}, refused
+		}
+		g := next.grant(login.Connection, person, login.Profile)
+		g.AuthTime, g.ACR = login.AuthTime, login.ACR
 		if next.DeviceID != "" {
 			return s.approval(ctx, next.DeviceID, g)
 		}
-		return s.codes.Insert(code{ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ProofKey: next.ProofKey,
-			ExpiresAt: s.now().Add(codeTTL), Grant: &g}), nil
+		return s.codes.Insert(s.newCode(secret, next, g)), nil
 	})
-	if fault.Is(err, fault.Forbidden) && fault.Code(err) == "identity_inactive" {
+	switch code := fault.Code(err); {
+	case err == nil:
+	case code == "identity_inactive":
 		return s.failed(ctx, login, next, err)
-	}
-	if err != nil {
+	case code == "login_required" || code == "unmet_authentication_requirements":
+		return s.answerError(next.answerTo(), fault.From(err)), nil
+	default:
 		return federation.Outgoing{}, record.StoreFault(err)
 	}
 	if next.DeviceID != "" {
 		return federation.Outgoing{URL: s.Issuer + PathDevice + "?done="}, nil
 	}
-	return s.answer(next.answerTo(), url.Values{"code": {secret}}), nil
+	return s.viaThisSite(s.answer(next.answerTo(), url.Values{"code": {secret}}), id.Hash(secret), next.Browser)
 }
 
-// grant is what a person's login gives to the client that asked.
-func (c continuation) grant(login sso.Login, person identity.Identity) grant {
+func (s *Service) newCode(secret string, next continuation, g grant) code {
+	return code{ID: id.Hash(secret), RedirectURI: next.RedirectURI, Challenge: next.Challenge, ProofKey: next.ProofKey,
+		ExpiresAt: s.now().Add(codeTTL), Grant: &g}
+}
+
+// grant is what a request gets of a person who signed in through a connection.
+func (c continuation) grant(connection sso.Connection, person identity.Identity, profile sso.Profile) grant {
 	return grant{
 		ClientID: c.ClientID, ApplicationID: c.ApplicationID,
-		ConnectionID: login.Connection.ID, OrganizationID: login.Connection.OrganizationID, ProjectID: login.Connection.ProjectID,
+		ConnectionID: connection.ID, OrganizationID: connection.OrganizationID, ProjectID: connection.ProjectID,
 		IdentityID: person.ID, Epoch: person.Epoch, Scope: c.Scope, Resources: c.Resources, Nonce: c.Nonce,
-		AuthTime: login.AuthTime, Profile: login.Profile, Requested: c.Requested,
+		Profile: profile, Requested: c.Requested,
 	}
+}
+
+// goOn answers an authorization request by a session of the browser: with a code, and without the identity provider.
+func (s *Service) goOn(ctx context.Context, a authorization, h held) (federation.Outgoing, error) {
+	profile, err := h.profile()
+	if err != nil {
+		return federation.Outgoing{}, err
+	}
+	next := s.continuation(a, h.connection)
+	g := next.grant(h.connection, h.person, profile)
+	g.AuthTime, g.ACR, g.SessionID = h.session.AuthTime, h.session.ACR, h.session.ID
+	secret := s.IDs.Secret(codePrefix)
+	insert := s.codes.Insert(s.newCode(secret, next, g))
+	v := h.session
+	err = s.codes.Once(ctx, &insert, func() error {
+		ops := append([]store.Op{insert}, a.used...)
+		if v.seen(g.ApplicationID, s.now()) {
+			ops = append(ops, s.sessions.Update(v))
+		}
+		err := s.Sessions.Commit(ctx, ops...)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		anew, gone := s.sessions.Get(ctx, v.ID) // another tab was faster, or the session has ended, or the request was used
+		if gone != nil {
+			return gone
+		}
+		v = anew
+		return err
+	})
+	if fault.Is(err, fault.NotFound) {
+		return s.answerError(a.to, oauthError("login_required", "The session has ended")), nil
+	}
+	if errors.Is(err, store.ErrConflict) && len(a.used) > 0 {
+		return federation.Outgoing{}, requestUsed()
+	}
+	if err != nil {
+		return federation.Outgoing{}, s.codes.Fault(err)
+	}
+	return s.answer(a.to, url.Values{"code": {secret}}), nil
 }

@@ -186,18 +186,11 @@ func (s *Service) mayRedeem(ctx context.Context, r *redemption, c code, form url
 	return s.stillGood(ctx, *c.Grant)
 }
 
-// stillGood refuses a grant whose person or connection may not sign in any more.
+// stillGood refuses a grant whose person, connection or session gives no access any more.
 func (s *Service) stillGood(ctx context.Context, g grant) error {
 	err := s.mayStillSignIn(ctx, g)
 	if fault.Is(err, fault.NotFound) {
-		return oauthError("invalid_grant", "The account is deactivated")
-	}
-	if err != nil {
-		return err
-	}
-	connection, err := s.SSO.CachedByID(ctx, g.ConnectionID)
-	if fault.Is(err, fault.NotFound) || err == nil && !connection.Active() {
-		return oauthError("invalid_grant", "The connection is deactivated")
+		return oauthError("invalid_grant", fault.From(err).Message)
 	}
 	return err
 }

@@ -186,7 +186,7 @@ func (s *Service) ApproveDevice(ctx context.Context, userCode, hint string) (fed
 		return federation.Outgoing{}, generic("connection_not_found")
 	}
 	q := url.Values{"client_id": {d.ApplicationID}, "scope": d.Params["scope"], "resource": d.Params["resource"], "login_hint": d.Params["login_hint"]}
-	next := s.continuation(q, t, t.connections[i])
+	next := s.continuation(authorization{params: q, target: t}, t.connections[i])
 	next.DeviceID = d.ID
 	text, err := json.Marshal(next)
 	if err != nil {

@@ -27,6 +27,9 @@ type Metadata struct {
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
 	PushEndpoint          string   `json:"pushed_authorization_request_endpoint"`
 	ObjectAlgs            []string `json:"request_object_signing_alg_values_supported"`
 	NamesIssuer           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
@@ -57,6 +60,10 @@ func (s *Service) Discovery() Metadata {
 		TokenAuthMethods:      append(s.confidentialMethods(), "none"),
 		RegistrationEndpoint:  s.Issuer + PathRegister,
 		DeviceEndpoint:        s.Issuer + PathDeviceAuth,
+		EndSessionEndpoint:    s.Issuer + PathLogout,
+		BackchannelLogout:     true,
+		BackchannelSession:    true,
+		ClaimsParameter:       true,
 		PushEndpoint:          s.Issuer + PathPush,
 		ObjectAlgs:            jose.Algs,
 		NamesIssuer:           true,
@@ -69,7 +76,7 @@ func (s *Service) Discovery() Metadata {
 		RevocationEndpoint:    s.Issuer + PathRevoke,
 		RevocationMethods:     append(s.confidentialMethods(), "none"),
 		Scopes:                openIDScopes,
-		Claims: []string{"iss", "sub", "aud", "iat", "exp", "nonce", "auth_time", "id", "email", "firstName", "lastName",
+		Claims: []string{"iss", "sub", "aud", "iat", "exp", "nonce", "auth_time", "acr", "sid", "id", "email", "firstName", "lastName",
 			"given_name", "family_name", "name", "roles", "groups", "idHash", "organization_id", "connection_id", "raw"},
 	}
 }

@@ -21,6 +21,8 @@ type grant struct {
 	Resources      []string    `json:"resources,omitempty"` // that the tokens are for (RFC 8707)
 	Nonce          string      `json:"nonce,omitempty"`
 	AuthTime       time.Time   `json:"authTime,omitzero"`
+	ACR            string      `json:"acr,omitempty"`       // authentication context class, as the identity provider says
+	SessionID      string      `json:"sessionId,omitempty"` // "" where the login left none behind
 	Profile        sso.Profile `json:"profile"`
 	Requested      requested   `json:"requested"`
 }

@@ -18,8 +18,16 @@ func (s *Service) idToken(ctx context.Context, g grant, app Application, now tim
 	if !g.AuthTime.IsZero() {
 		claims["auth_time"] = g.AuthTime.Unix()
 	}
-	return s.sign(ctx, app.IDTokenAlg, "JWT", claims)
+	if g.ACR != "" && g.ApplicationID != "" {
+		claims["acr"] = g.ACR
+	}
+	if g.SessionID != "" {
+		claims["sid"] = g.SessionID
+	}
+	return s.sign(ctx, app.IDTokenAlg, idTokenType, claims)
 }
+
+const idTokenType = "JWT"
 
 // sign makes a JWS in compact form (RFC 7515 §3.1).
 func (s *Service) sign(ctx context.Context, alg Alg, typ string, claims map[string]any) (string, error) {

@@ -64,6 +64,9 @@ type Registration struct {
 	TLSSubject    string          `json:"tls_client_auth_subject_dn,omitempty"`
 	RequireDPoP   bool            `json:"dpop_bound_access_tokens,omitempty"`
 
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannel_logout_uri,omitempty"`
+
 	ClientID        string `json:"client_id,omitempty"`
 	ClientSecret    string `json:"client_secret,omitempty"`
 	IssuedAt        int64  `json:"client_id_issued_at,omitempty"`
@@ -125,7 +128,8 @@ func (r Registration) input() (ApplicationInput, error) {
 	}
 	jwks := string(r.JWKS)
 	in := ApplicationInput{Name: &name, Public: &public, RedirectURIs: &r.RedirectURIs, GrantTypes: &grants, AuthMethod: &method,
-		JWKS: &jwks, JWKSURI: &r.JWKSURI, TLSSubject: &r.TLSSubject, RequireDPoP: &r.RequireDPoP}
+		JWKS: &jwks, JWKSURI: &r.JWKSURI, TLSSubject: &r.TLSSubject, RequireDPoP: &r.RequireDPoP,
+		PostLogoutRedirectURIs: &r.PostLogoutRedirectURIs, BackchannelLogoutURI: &r.BackchannelLogoutURI}
 	if r.IDTokenAlg != "" {
 		in.IDTokenAlg = &r.IDTokenAlg
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	Issuer            string              // the public URL
 	JOSE              jose.JOSE
 	Fetch             outbound.Fetcher
+	Send              outbound.Sender
 	Secret            []byte // of this installation: what every instance can make and nobody else
 	Logger            *slog.Logger
 
@@ -55,7 +56,11 @@ type Service struct {
 	pushed        record.Repo[pushedRequest]
 	devices       record.Repo[device]
 	polled        *cache.Cache[time.Time] // when devices have asked
-	fetched       *cache.Cache[[]byte]    // key sets of applications, by address
+	sessions      record.Repo[Session]
+	ended         record.Repo[endedSession]
+	notices       record.Repo[notice]
+	wake          chan struct{}        // of SendLogouts
+	fetched       *cache.Cache[[]byte] // key sets of applications, by address
 	cached        *cache.Cache[Application]
 	organizations *cache.Cache[string] // ids, by project and the name that a request has for it
 }
@@ -80,7 +85,7 @@ func applicationHead(a Application) store.Doc {
 
 // SessionCollections declares what this module keeps in the store of sessions.
 func SessionCollections() store.Schema {
-	return store.Schema{
+	return append(store.Schema{
 		{Name: codes, Expires: true, Sealed: true},
 		{Name: tokens, Expires: true, Sealed: true},
 		{Name: families, Expires: true, Sealed: true},
@@ -89,7 +94,7 @@ func SessionCollections() store.Schema {
 		{Name: devices, Expires: true, Sealed: true, Keys: record.Keys(deviceHead), Indexes: []store.Index{
 			{Name: "by_code", Fields: []string{"code"}, Unique: true},
 		}},
-	}
+	}, sessionCollections...)
 }
 
 // NewService makes the service.
@@ -119,6 +124,8 @@ func NewService(o Options) *Service {
 	}
 	s.initial, s.pushed, s.devices = s.newInitialTokens(), s.newPushed(), s.newDevices()
 	s.polled = cache.NewFor[time.Time](o.IDs.Now, deviceInterval)
+	s.sessions, s.ended = s.newSessions()
+	s.notices, s.wake = s.newNotices(), make(chan struct{}, 1)
 	return s
 }
 

@@ -39,13 +39,26 @@ func (s *Service) Userinfo(ctx context.Context, authorization string, c Credenti
 	return claims, nil
 }
 
-// mayStillSignIn reads the person of a grant: gone, deactivated, or of a later epoch is a NotFound fault.
+// mayStillSignIn looks at the person, the connection and the session of a grant: one that is gone, deactivated, of a later
+// epoch or ended is a NotFound fault.
 func (s *Service) mayStillSignIn(ctx context.Context, g grant) error {
 	person, err := s.Identities.Get(ctx, g.IdentityID)
-	if err == nil && (!person.Active || person.Epoch != g.Epoch) {
-		err = fault.New(fault.NotFound, "access_ended", "The person's access has ended.")
+	if fault.Is(err, fault.NotFound) || err == nil && (!person.Active || person.Epoch != g.Epoch) {
+		return accessEnded("The account is deactivated")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	connection, err := s.SSO.CachedByID(ctx, g.ConnectionID)
+	if fault.Is(err, fault.NotFound) || err == nil && !connection.Active() {
+		return accessEnded("The connection is deactivated")
+	}
+	if err != nil {
+		return err
+	}
+	return s.sessionGoesOn(ctx, g)
 }
+
+func accessEnded(message string) error { return fault.New(fault.NotFound, "access_ended", message) }
 
 func invalidToken() error { return fault.New(fault.Unauthenticated, "invalid_token", "Invalid token") }

@@ -30,6 +30,7 @@ type Connection struct {
 	Description string `json:"description,omitempty"`
 	SortOrder   *int64 `json:"sortOrder,omitempty"` // larger comes first in the chooser
 	Deactivated *bool  `json:"deactivated,omitempty"`
+	Sessions    bool   `json:"sessions,omitempty"` // as a client of its own, it has people stay signed in; applications always do
 
 	OIDC *OIDC `json:"oidc,omitempty"` // nil: the provider speaks SAML, and the rest is of that
 

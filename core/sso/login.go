@@ -102,6 +102,7 @@ type Login struct {
 	Profile    Profile
 	Continue   json.RawMessage // as Begin was given it; nil for an IdP-initiated login
 	AuthTime   time.Time       // when the person proved who they are; zero when the provider does not say
+	ACR        string          // how, as an authentication context class; "" when the provider does not say
 
 	request   *loginRequest // nil for an IdP-initiated login
 	subject   string
@@ -219,11 +220,21 @@ func (s *Service) describe(login Login) (Login, error) {
 	if login.Profile, err = s.profile(login.assertion); err != nil {
 		return login, err
 	}
-	login.AuthTime = login.assertion.AuthnInstant
+	login.AuthTime, login.ACR = login.assertion.AuthnInstant, shortACR(login.assertion.AuthnContext)
 	if login.subject, err = subject(login.Profile, login.assertion); err != nil {
 		return login, err
 	}
 	return withTraits(login)
+}
+
+// maxACR is in bytes.
+const maxACR = 512
+
+func shortACR(acr string) string {
+	if len(acr) > maxACR {
+		return ""
+	}
+	return acr
 }
 
 // withTraits writes down the profile.
@@ -239,7 +250,7 @@ func withTraits(login Login) (Login, error) {
 // Complete ends a login: in one commit it uses up the login request, remembers the assertion, makes or refreshes the
 // person's identity, and adds what issue returns for the store of sessions: an insert under an id that nobody else
 // chooses, by which the login is known to be complete. Of parallel posts of one response one completes; the others get
-// Forbidden. issue may be called more than once and keeps to its id.
+// Forbidden. issue may be called more than once and keeps to its id; its error is the answer, and nothing is done.
 func (s *Service) Complete(ctx context.Context, login Login, issue func(identity.Identity) (store.Op, error)) error {
 	var issued store.Op
 	made := func(ctx context.Context) (bool, error) { return s.Sessions.Made(ctx, issued) }

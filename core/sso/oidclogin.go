@@ -204,7 +204,8 @@ func (s *Service) describeOIDC(login Login, claims federation.Claims) (Login, er
 		}
 	}
 	login.Profile, login.AuthTime = oidcProfile(claims), claims.AuthTime
-	login.subject = claims.Subject
+	acr, _ := claims.IDToken["acr"].(string)
+	login.ACR, login.subject = shortACR(acr), claims.Subject
 	if o := login.request.OIDC; strings.Contains(o.Issuer, federation.TenantPlaceholder) {
 		login.subject = claims.Issuer + " " + claims.Subject // two tenants may have the same sub for two people
 	}

@@ -160,6 +160,7 @@ func TestDemoInABrowser(t *testing.T) {
 		p.t = t
 		p.graphqlAs(key, `mutation($in: UpdateConnectionInput!) {updateConnection(input: $in) {errors {message}}}`,
 			map[string]any{"in": map[string]any{"id": p.onlyConnection(key), "binding": "POST", "signRequests": "ALWAYS"}})
+		b.signOut(p.URL)
 		b.do("open the demo", chromedp.Navigate(address))
 		b.signedIn(t, "alice@acme.example")
 	})
@@ -177,6 +178,7 @@ func TestDemoInABrowser(t *testing.T) {
 		if a := p.do(p.request(http.MethodPost, "/api/v1/sso", strings.NewReader(string(body)), "Content-Type", "application/json", "Authorization", "Api-Key "+key)); a.StatusCode != http.StatusOK {
 			t.Fatalf("connect: %s %s", a.Status, a.body)
 		}
+		b.signOut(p.URL)
 		b.do("open the demo", chromedp.Navigate(address))
 		if text := b.sees("chooser", "main"); !strings.Contains(text, "Head office") || !strings.Contains(text, "Test identity provider") {
 			t.Errorf("choices: %s", text)
@@ -218,6 +220,17 @@ func TestDemoInABrowser(t *testing.T) {
 		b.clean()
 	})
 	demo.stop()
+}
+
+// signOut signs the person out of Portico, which asks whether they want that.
+func (b *browser) signOut(address string) {
+	b.t.Helper()
+	b.do("sign out", chromedp.Navigate(address+"/api/oauth/logout"), chromedp.WaitVisible(submitButton))
+	if text := b.sees("sign-out", "main"); !strings.Contains(text, "Do you want to sign out?") {
+		b.t.Errorf("signing out: %s", text)
+	}
+	b.do("confirm", chromedp.Click(submitButton), chromedp.WaitVisible(`//h1[contains(., "You are signed out")]`))
+	b.clean()
 }
 
 // signedIn checks that the sample application shows who came.

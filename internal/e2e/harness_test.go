@@ -119,7 +119,11 @@ func (p *program) do(r *http.Request) answer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return answer{response, body}
+	a := answer{response, body}
+	if p.http.Jar == nil {
+		return p.goesOn(a)
+	}
+	return a
 }
 
 func (p *program) request(method, path string, body io.Reader, header ...string) *http.Request {
@@ -262,7 +266,17 @@ func (p *program) acs(response, relayState string) answer {
 	if relayState != "" {
 		form.Set("RelayState", relayState)
 	}
-	return p.post("/api/oauth/saml", form)
+	return p.goesOn(p.post("/api/oauth/saml", form))
+}
+
+// goesOn follows a finished login over the request of Portico's own site. do does, where the browser keeps no cookies: there
+// nothing is to be seen on the way.
+func (p *program) goesOn(a answer) answer {
+	p.t.Helper()
+	if a.location().Path == "/api/oauth/continue" {
+		return p.get(a.Header.Get("Location"))
+	}
+	return a
 }
 
 // code runs a login up to the code.

@@ -123,6 +123,11 @@ func (l *login) finish(ctx context.Context, i *instance) error {
 	if err != nil {
 		return err
 	}
+	if to := a.location(); to.Path == "/api/oauth/continue" { // an application's: the browser goes on there, and has no cookies
+		if a, err = i.get(ctx, to.RequestURI()); err != nil {
+			return err
+		}
+	}
 	back := a.location().Query()
 	if a.StatusCode != http.StatusFound || back.Get("code") == "" {
 		return a.refusal()
