@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Servers refuse to run as root, and nobody owns nothing else here.
@@ -107,7 +108,23 @@ func descendants(pid int) (found []int) {
 	return found
 }
 
-func kill(p *os.Process) error      { return signalTree(p, syscall.SIGKILL) }
+// kill ends a process and all that it started. It is stopped first: what it started meanwhile would live on, and a PostgreSQL
+// backend without its server may wait for ever.
+func kill(p *os.Process) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for range 1000 {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
+		_, state, _ := strings.Cut(string(text), ") ")
+		if err != nil || strings.HasPrefix(state, "T") || strings.HasPrefix(state, "Z") {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return signalTree(p, syscall.SIGKILL)
+}
+
 func pause(p *os.Process) error     { return signalTree(p, syscall.SIGSTOP) }
 func resume(p *os.Process) error    { return signalTree(p, syscall.SIGCONT) }
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
