@@ -137,7 +137,7 @@ func causeOf(ctx context.Context, e *graphqlerrors.QueryError) error {
 	case e.Err != nil && isFault(e.Err):
 		return e.Err
 	case ctx.Err() != nil:
-		return fault.Wrap(ctx.Err(), fault.Unavailable, "timeout", "The request took too long and was ended.")
+		return fault.Wrap(ctx.Err(), fault.Unavailable, "timeout", "The request took too long and was ended: what it changes may have been done.")
 	case e.Rule == overlapRule:
 		return fault.Wrap(e, fault.TooLarge, "too_many_repeats", "The document names the same fields over and over. Name each once.")
 	case e.Rule != "":
@@ -153,10 +153,10 @@ func unavailable(ctx context.Context, list []*graphqlerrors.QueryError) bool {
 	return slices.ContainsFunc(list, func(e *graphqlerrors.QueryError) bool { return fault.Is(causeOf(ctx, e), fault.Unavailable) })
 }
 
-// nothing reports whether every field of an answer is null.
+// nothing reports whether every field of an answer is null, or there is none.
 func nothing(data []byte) bool {
 	var fields map[string]any
-	if err := json.Unmarshal(data, &fields); err != nil {
+	if err := json.Unmarshal(data, &fields); err != nil && len(data) > 0 {
 		return false
 	}
 	for _, value := range fields {
