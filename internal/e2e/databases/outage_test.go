@@ -79,7 +79,7 @@ func (o outage) hits(t *testing.T, all []*instance, c *tenant, what string, line
 			return err
 		}},
 		{"a query", "records", func(i *instance) error { _, err := i.graphql(ctx, `{project(slug: "none") {id}}`, nil); return err }},
-		{"making a connection", "records", func(i *instance) error { return i.connect(ctx, c) }},
+		{"making a connection", "records", func(i *instance) error { again := *c; return i.connect(ctx, &again) }},
 		{"listing connections", "records", func(i *instance) error {
 			a, err := i.get(ctx, "/api/v1/sso?"+c.encoded(), "Authorization", "Api-Key "+adminKey)
 			if err == nil && a.StatusCode != http.StatusOK {
