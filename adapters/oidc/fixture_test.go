@@ -52,6 +52,9 @@ func (n *wire) Send(ctx context.Context, q outbound.Request) (outbound.Answer, e
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+	if ctx.Err() != nil {
+		return outbound.Answer{}, outbound.ErrUnreachable
+	}
 	if int64(w.Body.Len()) > q.MaxBytes {
 		return outbound.Answer{}, outbound.ErrTooLarge
 	}
