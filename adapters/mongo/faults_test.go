@@ -10,9 +10,10 @@ import (
 	"github.com/portico-sso/portico/internal/storefault"
 )
 
-// faults runs cases on the fake, and on the server that TEST_MONGO_URL names as far as they leave it alone.
+// faults runs cases on the fake, and on the server that TEST_MONGO_URL names as far as they leave it alone. Behind each lost
+// connection the driver has all calls wait for half a second.
 var faults = storefault.Adapter{
-	Driver: mongo.Driver, Commit: "commitTransaction", Repeats: true,
+	Driver: mongo.Driver, Commit: "commitTransaction", Repeats: true, Odds: 120,
 	Hasty: "timeoutMS=1500&connectTimeoutMS=1000",
 }
 

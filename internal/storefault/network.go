@@ -1,6 +1,7 @@
 package storefault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,8 +145,9 @@ func (a Adapter) Network(t *testing.T, e Engine) {
 			t.Fatal(err)
 		}
 	}
+	odds := cmp.Or(a.Odds, 40)
 	p.Decide(func(c engines.Chunk) engines.Fate {
-		if rand.IntN(40) > 0 {
+		if rand.IntN(odds) > 0 {
 			return engines.Pass
 		}
 		return [...]engines.Fate{engines.Cut, engines.CutAnswer, engines.HalfClose, engines.Swallow}[rand.IntN(4)]

@@ -43,6 +43,9 @@ type Adapter struct {
 	// Repeats says that a commit whose request or answer is lost is sent again, to a server that knows it again, and so may
 	// be acknowledged.
 	Repeats bool
+	// Odds says that the bad network hits one chunk of so many, by default 40. Where a driver makes everybody wait behind each
+	// hit, more take too long.
+	Odds int
 }
 
 // Engine is a kind of server.
