@@ -36,8 +36,8 @@ const (
 	verifier  = "a-code-verifier-of-sufficient-length-for-rfc7636"
 )
 
-// calls counts what reaches a store's backend.
-type calls struct{ reads, commits atomic.Int64 }
+// calls counts what reaches a store's backend, and the time that commits take in all, in nanoseconds.
+type calls struct{ reads, commits, inCommit atomic.Int64 }
 
 // counted is a SQLite database at which calls are counted.
 type counted struct {
@@ -68,6 +68,8 @@ func (c counted) Count(ctx context.Context, now time.Time, collection string, r 
 
 func (c counted) Commit(ctx context.Context, now time.Time, ops []store.Op) error {
 	c.commits.Add(1)
+	start := time.Now()
+	defer func() { c.inCommit.Add(int64(time.Since(start))) }()
 	return c.Backend.Commit(ctx, now, ops)
 }
 
@@ -299,19 +301,7 @@ func (l *login) answer(tb testing.TB) {
 
 // finish posts the response, redeems the code and asks who signed in.
 func (l *login) finish(tb testing.TB) {
-	to := l.redirected(tb, post(tb, "/api/oauth/saml", l.form))
-	if to.Path == "/api/oauth/continue" { // an application's: the browser goes on there, and has no cookies
-		to = l.redirected(tb, get(tb, to.RequestURI()))
-	}
-	code := to.Query().Get("code")
-	if code == "" {
-		tb.Fatal("no code")
-	}
-	form := url.Values{"code": {code}}
-	for name, values := range l.client.form {
-		form[name] = values
-	}
-	w := l.serve(post(tb, "/api/oauth/token", form.Encode()))
+	w := l.serve(post(tb, "/api/oauth/token", l.redemption(l.receiveCode(tb))))
 	var token struct {
 		AccessToken string `json:"access_token"`
 		IDToken     string `json:"id_token"`
@@ -327,6 +317,28 @@ func (l *login) finish(tb testing.TB) {
 	if w = l.serve(r); w.Code != http.StatusOK || !bytes.Contains(w.Body.Bytes(), []byte(l.person.Email)) {
 		tb.Fatalf("no profile: %d %s", w.Code, w.Body)
 	}
+}
+
+// receiveCode posts the response and follows the browser as far as the application's code.
+func (l *login) receiveCode(tb testing.TB) string {
+	to := l.redirected(tb, post(tb, "/api/oauth/saml", l.form))
+	if to.Path == "/api/oauth/continue" { // an application's: the browser goes on there, and has no cookies
+		to = l.redirected(tb, get(tb, to.RequestURI()))
+	}
+	code := to.Query().Get("code")
+	if code == "" {
+		tb.Fatal("no code")
+	}
+	return code
+}
+
+// redemption is the token request for a code.
+func (l *login) redemption(code string) string {
+	form := url.Values{"code": {code}}
+	for name, values := range l.client.form {
+		form[name] = values
+	}
+	return form.Encode()
 }
 
 // signIn is one whole login.
