@@ -20,6 +20,7 @@ type projectNode struct {
 func (n *projectNode) ID() graphql.ID          { return graphql.ID(n.p.ID) }
 func (n *projectNode) Slug() string            { return n.p.Slug }
 func (n *projectNode) Name() string            { return n.p.Name }
+func (n *projectNode) Host() *string           { return optional(n.p.Host) }
 func (n *projectNode) CreatedAt() graphql.Time { return graphql.Time{Time: n.p.CreatedAt} }
 func (n *projectNode) UpdatedAt() graphql.Time { return graphql.Time{Time: n.p.UpdatedAt} }
 
@@ -83,20 +84,20 @@ func (r *resolver) projectPayload(p project.Project, err error) (*projectPayload
 }
 
 func (r *resolver) CreateProject(ctx context.Context, args struct {
-	Input struct{ Slug, Name *string }
+	Input struct{ Slug, Name, Host *string }
 }) (*projectPayload, error) {
 	forget(ctx)
-	return r.projectPayload(r.Services.Projects.Create(ctx, project.Input{Slug: args.Input.Slug, Name: args.Input.Name}))
+	return r.projectPayload(r.Services.Projects.Create(ctx, project.Input{Slug: args.Input.Slug, Name: args.Input.Name, Host: args.Input.Host}))
 }
 
 func (r *resolver) UpdateProject(ctx context.Context, args struct {
 	Input struct {
-		ID   graphql.ID
-		Name *string
+		ID         graphql.ID
+		Name, Host *string
 	}
 }) (*projectPayload, error) {
 	forget(ctx)
-	return r.projectPayload(r.Services.Projects.Update(ctx, string(args.Input.ID), project.Input{Name: args.Input.Name}))
+	return r.projectPayload(r.Services.Projects.Update(ctx, string(args.Input.ID), project.Input{Name: args.Input.Name, Host: args.Input.Host}))
 }
 
 func (r *resolver) DeleteProject(ctx context.Context, args struct{ Input onlyID }) (*deletePayload, error) {

@@ -3,9 +3,12 @@ package project
 
 import (
 	"context"
+	"net"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/portico-sso/portico/core/cache"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/key"
@@ -18,6 +21,7 @@ type Project struct {
 	ID        string    `json:"id"`
 	Slug      string    `json:"slug"` // its name in Polis-style client ids: product=…
 	Name      string    `json:"name"`
+	Host      string    `json:"host,omitempty"` // a host name at which SCIM clients find it; "" for none
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 
@@ -30,23 +34,25 @@ const collection = "projects"
 func Collections() store.Schema {
 	return store.Schema{{Name: collection, Keys: record.Keys(head), Indexes: []store.Index{
 		{Name: "by_slug", Fields: []string{"slug"}, Unique: true},
+		{Name: "by_host", Fields: []string{"host"}, Unique: true},
 	}}}
 }
 
 func head(p Project) store.Doc {
-	return store.Doc{ID: p.ID, Version: p.Version, Keys: map[string]string{"slug": key.Text(p.Slug)}}
+	return store.Doc{ID: p.ID, Version: p.Version, Keys: map[string]string{"slug": key.Text(p.Slug), "host": p.Host}}
 }
 
 // Service keeps projects.
 type Service struct {
 	store *store.Store
 	repo  record.Repo[Project]
+	hosts *cache.Cache[Project]
 	ids   id.Source
 }
 
 // NewService makes the service over the store of records.
 func NewService(records *store.Store, ids id.Source) *Service {
-	return &Service{store: records, ids: ids, repo: record.Repo[Project]{
+	return &Service{store: records, ids: ids, hosts: cache.New[Project](ids.Now), repo: record.Repo[Project]{
 		Store: records, Collection: collection, Noun: "project",
 		Head: head, SetVersion: func(p *Project, v int64) { p.Version = v },
 	}}
@@ -56,9 +62,10 @@ func NewService(records *store.Store, ids id.Source) *Service {
 type Input struct {
 	Slug *string // only at creation; by default the project's id
 	Name *string
+	Host *string // "" removes it
 }
 
-// Create makes a project. Faults: Invalid, Taken at slug.
+// Create makes a project. Faults: Invalid, Taken at slug or host.
 func (s *Service) Create(ctx context.Context, in Input) (Project, error) {
 	now := s.ids.Now().UTC()
 	p := Project{ID: s.ids.UUID(), CreatedAt: now, UpdatedAt: now}
@@ -76,14 +83,38 @@ func (s *Service) Create(ctx context.Context, in Input) (Project, error) {
 	if err := ValidName("name", p.Name); err != nil {
 		return Project{}, err
 	}
+	if err := p.setHost(in.Host); err != nil {
+		return Project{}, err
+	}
 	insert := s.repo.Insert(p)
 	err := s.repo.Once(ctx, &insert, func() error { return s.store.Commit(ctx, insert) })
-	if store.Taken(err, collection, "by_slug") {
-		return Project{}, &fault.Error{Kind: fault.Taken, Code: "taken", Message: "Another project has this slug.", Field: "slug", Err: err}
-	}
 	p.Version = 1
-	return p, s.repo.Fault(err)
+	return p, s.taken(err)
 }
+
+// taken says which name another project has.
+func (s *Service) taken(err error) error {
+	for index, field := range map[string]string{"by_slug": "slug", "by_host": "host"} {
+		if store.Taken(err, collection, index) {
+			return &fault.Error{Kind: fault.Taken, Code: "taken", Message: "Another project has this " + field + ".", Field: field, Err: err}
+		}
+	}
+	return s.repo.Fault(err)
+}
+
+// setHost takes a host name as DNS has it (RFC 1123 §2.1), without a port.
+func (p *Project) setHost(host *string) error {
+	if host == nil {
+		return nil
+	}
+	p.Host = strings.ToLower(*host)
+	if p.Host != "" && (len(p.Host) > 253 || !hostName.MatchString(p.Host)) {
+		return fault.At("host", "invalid", "Give a host name alone, such as crm.example.com.")
+	}
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 
 // Get reads a project by id.
 func (s *Service) Get(ctx context.Context, projectID string) (Project, error) {
@@ -93,6 +124,23 @@ func (s *Service) Get(ctx context.Context, projectID string) (Project, error) {
 // BySlug reads a project by slug.
 func (s *Service) BySlug(ctx context.Context, slug string) (Project, error) {
 	return s.repo.First(ctx, store.Range{Index: "by_slug", Eq: []string{key.Text(slug)}})
+}
+
+// At reads the project whose host name that is. The oldest project is at home at any other. Faults: NotFound where there is none.
+func (s *Service) At(ctx context.Context, host string) (Project, error) {
+	if host, _, err := net.SplitHostPort(host); err == nil {
+		return s.At(ctx, host)
+	}
+	host = strings.ToLower(host)
+	return s.hosts.Get(host, func() (Project, error) {
+		if host != "" && len(host) <= 253 {
+			p, err := s.repo.First(ctx, store.Range{Index: "by_host", Eq: []string{key.Text(host)}})
+			if !fault.Is(err, fault.NotFound) {
+				return p, err
+			}
+		}
+		return s.repo.First(ctx, store.Range{})
+	})
 }
 
 // Ensure reads the project with this slug or makes it.
@@ -118,22 +166,28 @@ func (s *Service) Count(ctx context.Context) (int64, error) {
 	return s.repo.Count(ctx, store.Range{})
 }
 
-// Update changes a project. Faults: NotFound, Invalid.
+// Update changes a project. Faults: NotFound, Invalid, Taken at host.
 func (s *Service) Update(ctx context.Context, projectID string, in Input) (Project, error) {
-	return s.repo.Change(ctx, projectID, func(p *Project) error {
+	p, err := s.repo.Change(ctx, projectID, func(p *Project) error {
 		if in.Slug != nil && *in.Slug != p.Slug {
 			return fault.At("slug", "immutable", "The slug is part of client ids and cannot be changed.")
 		}
 		if in.Name != nil {
 			p.Name = strings.TrimSpace(*in.Name)
 		}
+		if err := p.setHost(in.Host); err != nil {
+			return err
+		}
 		p.UpdatedAt = s.ids.Now().UTC()
 		return ValidName("name", p.Name)
 	})
+	s.hosts.Clear()
+	return p, s.taken(err)
 }
 
 // Delete removes a project that empty finds to hold nothing any more. Faults: NotFound, Conflict not_empty.
 func (s *Service) Delete(ctx context.Context, projectID string, empty func() (bool, error)) error {
+	defer s.hosts.Clear()
 	return s.repo.RemoveEmpty(ctx, projectID, empty, "The project still has organizations or applications. Delete them first.")
 }
 
