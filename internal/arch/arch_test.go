@@ -50,7 +50,7 @@ var fx = []string{"go.uber.org/fx", "go.uber.org/dig"}
 // The order inside core: a module imports those of its own line and of the lines above it.
 var order = []string{
 	"fault key id secret record cache",
-	"events audit keypair",
+	"lease events audit keypair",
 	"project organization",
 	"identity admin",
 	"sso dirsync",
