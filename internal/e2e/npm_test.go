@@ -12,23 +12,27 @@ import (
 	"testing"
 )
 
-// needProgram finds a program that a test needs. Without it the test is left out, unless everything is required.
+// missing leaves a test out that lacks something of this machine, unless everything is required.
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("PORTICO_TEST_REQUIRE") == "1" {
+		t.Fatalf(format+", and PORTICO_TEST_REQUIRE=1", args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// needProgram finds a program that a test needs.
 func needProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("PORTICO_TEST_REQUIRE") == "1":
-		t.Fatalf("no %s is installed, and PORTICO_TEST_REQUIRE=1", name)
-	default:
-		t.Skipf("no %s is installed", name)
+	if err != nil {
+		missing(t, "no %s is installed", name)
 	}
 	return path
 }
 
 // npmInstall installs the npm packages that a folder here locks, once for each state of the folder, and returns where they
-// and the folder's files are: below .cache, out of the way of git and of the Go tool. Without npm, or a registry that
-// answers, the test is left out, unless everything is required.
+// and the folder's files are: below .cache, out of the way of git and of the Go tool. It needs npm and a registry that answers.
 func npmInstall(t *testing.T, folder string) string {
 	t.Helper()
 	npm := needProgram(t, "npm")
@@ -70,10 +74,7 @@ func npmInstall(t *testing.T, folder string) string {
 	install := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	install.Dir = building
 	if out, err := install.CombinedOutput(); err != nil {
-		if os.Getenv("PORTICO_TEST_REQUIRE") == "1" {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
-		t.Skipf("npm ci: %v\n%s", err, strings.TrimSpace(string(out)))
+		missing(t, "npm ci: %v\n%s", err, strings.TrimSpace(string(out)))
 	}
 	if err := os.Rename(building, installed); err != nil && !errors.Is(err, fs.ErrExist) {
 		if _, there := os.Stat(installed); there != nil { // nobody else was faster

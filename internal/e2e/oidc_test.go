@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
-	"golang.org/x/oauth2"
-
 	"github.com/portico-sso/portico/app"
 	"github.com/portico-sso/portico/ports/federation/federationtest"
 	"github.com/portico-sso/portico/ports/store/seal"
@@ -116,32 +113,6 @@ func TestOIDCLogin(t *testing.T) {
 	})
 	if moved := f.person(f.codeOIDC(op, f.asks(c, nil))); moved["sub"] != first["sub"] || moved["email"] != "moved@acme.example" {
 		t.Errorf("%v", moved)
-	}
-}
-
-// A client library that others wrote signs in through an OpenID provider as it does through a SAML one.
-func TestThirdPartyClientWithOIDCUpstream(t *testing.T) {
-	f := newFederation(t)
-	op := openID(t, federationtest.Script{})
-	c := f.join(op, nil)
-	ctx := oidc.ClientContext(t.Context(), f.http)
-	provider, err := oidc.NewProvider(ctx, f.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := oauth2.Config{ClientID: f.web.id, ClientSecret: f.web.secret, Endpoint: provider.Endpoint(), RedirectURL: callback, Scopes: []string{oidc.ScopeOpenID}}
-	verifier := oauth2.GenerateVerifier()
-	address, err := url.Parse(config.AuthCodeURL("the-state", oidc.Nonce("n"), oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("connection", c.id)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := config.Exchange(ctx, f.codeOIDC(op, address.Query()), oauth2.VerifierOption(verifier))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, _ := token.Extra("id_token").(string)
-	if idToken, err := provider.Verifier(&oidc.Config{ClientID: f.web.id}).Verify(ctx, raw); err != nil || idToken.Nonce != "n" {
-		t.Errorf("%+v, %v", idToken, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"strings"
@@ -15,13 +14,8 @@ import (
 // tab is a browser that keeps cookies, on the same land.
 func (l *land) tab() *land {
 	l.t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	p, other := *l.program, *l
-	p.http = &http.Client{Timeout: 20 * time.Second, Jar: jar, CheckRedirect: l.http.CheckRedirect}
-	other.program = &p
+	other := *l
+	other.program = l.program.tab(l.t)
 	return &other
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -240,21 +239,5 @@ func TestThirdPartyUpstream(t *testing.T) {
 		q.Set("prompt", "none") // nobody is signed in
 		location.RawQuery = q.Encode()
 		f.failed("login_required", f.get(u.signIn(location.String(), "alice")), "login_required")
-	})
-	t.Run("a client of Polis", func(t *testing.T) {
-		client := u.register(map[string]any{"token_endpoint_auth_method": "client_secret_post", "redirect_uris": []string{f.URL + "/api/oauth/oidc"}})
-		a := f.admin(http.MethodPost, "/api/v1/sso", map[string]any{"tenant": "polis", "product": testProduct, "defaultRedirectUrl": callback, "redirectUrl": callback,
-			"oidcDiscoveryUrl": u.issuer + "/.well-known/openid-configuration", "oidcClientId": client["client_id"], "oidcClientSecret": client["client_secret"]})
-		if a.StatusCode != http.StatusOK {
-			t.Fatalf("%s %s", a.Status, a.body)
-		}
-		encoded := "tenant=polis&product=" + testProduct
-		begin := f.authorize(polisClient(url.Values{"client_id": {encoded}}))
-		code := f.get(u.signIn(begin.Header.Get("Location"), "alice")).location().Query().Get("code")
-		tokens := f.redeem(code, url.Values{"client_id": {encoded}}).json(t)
-		info := f.userinfo(fmt.Sprint(tokens["access_token"])).json(t)
-		if info["id"] != "alice" || info["email"] != "alice@acme.example" || info["firstName"] != "Alice" {
-			t.Errorf("%v", info)
-		}
 	})
 }

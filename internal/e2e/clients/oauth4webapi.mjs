@@ -1,8 +1,9 @@
-// A public application as the oauth4webapi library's examples have it. It talks as openid-client.mjs does.
+// An application as the oauth4webapi library's examples have it, and, where it is told of one, a protected resource that reads
+// JWT access tokens itself. It talks as openid-client.mjs does.
 import * as oauth from 'oauth4webapi'
 import { createInterface } from 'node:readline/promises'
 
-const { ISSUER, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, ORGANIZATION } = process.env
+const { ISSUER, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, ORGANIZATION, RESOURCE } = process.env
 const insecure = { [oauth.allowInsecureRequests]: true }
 const lines = createInterface({ input: process.stdin })
 
@@ -15,8 +16,9 @@ const state = oauth.generateRandomState()
 const nonce = oauth.generateRandomNonce()
 const to = new URL(as.authorization_endpoint)
 for (const [name, value] of Object.entries({
-  client_id: CLIENT_ID, redirect_uri: REDIRECT_URI, response_type: 'code', scope: 'openid offline_access', organization: ORGANIZATION,
+  client_id: CLIENT_ID, redirect_uri: REDIRECT_URI, response_type: 'code', scope: 'openid email profile offline_access', organization: ORGANIZATION,
   state, nonce, code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+  ...(RESOURCE ? { resource: RESOURCE } : {}),
 })) to.searchParams.set(name, value)
 console.log(to.href)
 const back = (await lines[Symbol.asyncIterator]().next()).value
@@ -28,6 +30,11 @@ await oauth.validateApplicationLevelSignature(as, answer, insecure)
 const claims = oauth.getValidatedIdTokenClaims(tokens)
 const userinfo = await oauth.processUserInfoResponse(as, client, claims.sub, await oauth.userInfoRequest(as, client, tokens.access_token, insecure))
 const refreshed = await oauth.processRefreshTokenResponse(as, client, await oauth.refreshTokenGrantRequest(as, client, auth, tokens.refresh_token, insecure))
+const result = { claims, userinfo, type: tokens.token_type, refreshed: refreshed.refresh_token !== tokens.refresh_token }
+if (RESOURCE) {
+  const request = new Request(RESOURCE, { headers: { authorization: `Bearer ${refreshed.access_token}` } })
+  result.atResource = (await oauth.validateJwtAccessToken(as, request, RESOURCE, insecure)).sub
+}
 await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, refreshed.refresh_token, insecure))
-console.log(JSON.stringify({ claims, userinfo, type: tokens.token_type, refreshed: refreshed.refresh_token !== tokens.refresh_token }))
+console.log(JSON.stringify(result))
 process.exit(0)
