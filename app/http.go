@@ -44,7 +44,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger,
 		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)}, public)
-	mountDevice(r, shown, s.OAuth, c)
+	mountDevice(r, shown, s.OAuth, c, public)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)
@@ -106,7 +106,7 @@ const codesPerMinute = 20
 
 // mountDevice serves the page where a person types a device's code. Guessing is slowed down, and other sites cannot answer in
 // the person's place.
-func mountDevice(r chi.Router, p *pages.Pages, d pages.Devices, c Config) {
+func mountDevice(r chi.Router, p *pages.Pages, d pages.Devices, c Config, public *url.URL) {
 	address := func(r *http.Request) (string, error) { return middleware.ClientIP(r, c.TrustedProxies), nil }
 	slow := httprate.LimitBy(codesPerMinute, time.Minute, address, httprate.WithLimitHandler(p.TooMany))
 	page := slow(p.Device(d))
@@ -117,7 +117,7 @@ func mountDevice(r chi.Router, p *pages.Pages, d pages.Devices, c Config) {
 		}
 		page.ServeHTTP(w, r)
 	})
-	r.Method(http.MethodPost, oauth.PathDevice, http.NewCrossOriginProtection().Handler(slow(p.DecideDevice(d))))
+	r.Method(http.MethodPost, oauth.PathDevice, ownSite(public)(slow(p.DecideDevice(d))))
 }
 
 func mountSAML(r chi.Router, h *apisaml.Handler) {

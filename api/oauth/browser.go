@@ -3,7 +3,6 @@ package oauth
 import (
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/portico-sso/portico/api/pages"
 	"github.com/portico-sso/portico/core/fault"
@@ -11,48 +10,19 @@ import (
 	"github.com/portico-sso/portico/ports/federation"
 )
 
-// browserOf reads the cookies of a request. One that is there twice is none: another host of the domain may have set one of
-// the two.
-func browserOf(r *http.Request) *oauth.Browser {
-	b := &oauth.Browser{Cookies: map[string]string{}}
-	twice := map[string]bool{}
-	for _, c := range r.Cookies() {
-		if _, ok := b.Cookies[c.Name]; ok {
-			twice[c.Name] = true
-		}
-		b.Cookies[c.Name] = c.Value
-	}
-	for name := range twice {
-		delete(b.Cookies, name)
-	}
-	return b
-}
-
-// keep sets the cookies that a browser is to keep.
-func (h *Handler) keep(w http.ResponseWriter, b *oauth.Browser) {
-	for _, c := range b.Keep {
-		age := int(c.MaxAge.Seconds())
-		if age == 0 {
-			age = -1
-		}
-		http.SetCookie(w, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/", MaxAge: age, HttpOnly: true,
-			SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(h.OAuth.Issuer, "https://")})
-	}
-}
-
 // goes sends a browser on with what it is to keep, or to the error page.
 func (h *Handler) goes(w http.ResponseWriter, r *http.Request, b *oauth.Browser, out federation.Outgoing, err error) {
 	if err != nil {
 		h.Pages.Error(w, r, err)
 		return
 	}
-	h.keep(w, b)
+	h.Pages.Keep(w, b)
 	h.Pages.Go(w, r, out)
 }
 
 // Continue serves GET /api/oauth/continue: a finished login, in a request of this site.
 func (h *Handler) Continue(w http.ResponseWriter, r *http.Request) {
-	b := browserOf(r)
+	b := pages.Browser(r)
 	out, err := h.OAuth.Continue(r.Context(), r.URL.Query().Get("login"), b)
 	h.goes(w, r, b, out, err)
 }
@@ -82,7 +52,7 @@ func (h *Handler) Logout(w http.ResponseWriter, r *http.Request) {
 
 // AskLogout serves GET /api/oauth/logout/confirm.
 func (h *Handler) AskLogout(w http.ResponseWriter, r *http.Request) {
-	b := browserOf(r)
+	b := pages.Browser(r)
 	out, err := h.OAuth.AskLogout(r.Context(), r.URL.Query().Get("logout"), b)
 	h.signOut(w, r, b, out, err)
 }
@@ -91,7 +61,7 @@ func (h *Handler) AskLogout(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) ConfirmLogout(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r, maxForm)
 	var out oauth.SignOut
-	b := browserOf(r)
+	b := pages.Browser(r)
 	if err == nil {
 		out, err = h.OAuth.ConfirmLogout(r.Context(), form.Get("logout"), form.Get("token"), b)
 	}
@@ -103,7 +73,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request, b *oauth.Brows
 		h.Pages.Error(w, r, err)
 		return
 	}
-	h.keep(w, b)
+	h.Pages.Keep(w, b)
 	w.Header().Set("Cache-Control", "no-store")
 	if out.Token == "" && out.URL != "" {
 		w.Header().Set("Location", out.URL)

@@ -47,7 +47,7 @@ func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) {
 		h.Pages.Error(w, r, fault.New(fault.Invalid, "invalid_request", "The query of the request cannot be read."))
 		return
 	}
-	b := browserOf(r)
+	b := pages.Browser(r)
 	out, err := h.OAuth.Authorize(r.Context(), q, b)
 	h.goes(w, r, b, out, err)
 }

@@ -14,7 +14,7 @@ import (
 // Devices is what the device page needs of core.
 type Devices interface {
 	Device(ctx context.Context, userCode string) (oauth.DeviceRequest, error)
-	ApproveDevice(ctx context.Context, userCode, connection string) (federation.Outgoing, error)
+	ApproveDevice(ctx context.Context, userCode, connection string, b *oauth.Browser) (federation.Outgoing, error)
 	DenyDevice(ctx context.Context, userCode string) error
 }
 
@@ -59,11 +59,13 @@ func (p *Pages) DecideDevice(d Devices) http.HandlerFunc {
 		code := r.PostFormValue("user_code")
 		switch r.PostFormValue("action") {
 		case "approve":
-			out, err := d.ApproveDevice(r.Context(), code, r.PostFormValue("connection"))
+			b := Browser(r)
+			out, err := d.ApproveDevice(r.Context(), code, r.PostFormValue("connection"), b)
 			if err != nil {
 				p.deviceProblem(w, r, code, err)
 				return
 			}
+			p.Keep(w, b)
 			p.Go(w, r, out)
 		case "deny":
 			if err := d.DenyDevice(r.Context(), code); err != nil {

@@ -244,6 +244,8 @@ func hint(f *fault.Error) string {
 		return "The answer came from another identity provider than the one that was asked. Start again from the application."
 	case "login_unknown", "state_missing", "callback_mismatch":
 		return "This sign-in took longer than five minutes, was used already, or began somewhere else. Start again from the application."
+	case "other_browser":
+		return "Start again on the device, and confirm the code that it shows then in the browser in which you sign in. If you did not confirm a code yourself, somebody else may have wanted to sign in as you: tell your administrator."
 	case "logout_uri_mismatch":
 		return "The application asked to return to an address that is not registered for signing out. Its developer has to register the exact address."
 	case "redirect_uri_mismatch":

@@ -143,7 +143,7 @@ func (s *Service) begin(ctx context.Context, a authorization, c sso.Connection) 
 	q, to := a.params, a.to
 	goesOn := s.continuation(a, c)
 	if a.target.application != nil || c.Sessions {
-		goesOn.Browser = s.marked(a.browser)
+		goesOn.Browser = s.marked(a.browser, loginCookie)
 	}
 	next, err := json.Marshal(goesOn)
 	if err != nil {

@@ -23,6 +23,7 @@ func (b *Browser) keep(name, value string, maxAge time.Duration) {
 
 const (
 	loginCookie   = "portico_login"    // knows again the browser that began a login
+	deviceCookie  = "portico_device"   // and the one in which a device's code was confirmed
 	sessionCookie = "portico_session_" // and the project's id
 )
 

@@ -111,9 +111,9 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 		return federation.Outgoing{}, record.StoreFault(err)
 	}
 	if next.DeviceID != "" {
-		return federation.Outgoing{URL: s.Issuer + PathDevice + "?done="}, nil
+		return s.viaThisSite(finished{Out: federation.Outgoing{URL: s.Issuer + PathDevice + "?done="}, DeviceID: next.DeviceID, Browser: next.Browser})
 	}
-	return s.viaThisSite(s.answer(next.answerTo(), url.Values{"code": {secret}}), id.Hash(secret), next.Browser)
+	return s.viaThisSite(finished{Out: s.answer(next.answerTo(), url.Values{"code": {secret}}), CodeID: id.Hash(secret), Browser: next.Browser})
 }
 
 func (s *Service) newCode(secret string, next continuation, g grant) code {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/ports/federation"
 )
@@ -13,10 +14,11 @@ import (
 // consumer service comes from another site and shows no cookie.
 const PathContinue = "/api/oauth/continue"
 
-// finished is a login whose code was issued, on its way back to the application.
+// finished is a login whose code was issued, on its way back to the application; or one that is to approve a device.
 type finished struct {
 	Out       federation.Outgoing `json:"out"`
-	CodeID    string              `json:"code"`
+	CodeID    string              `json:"code,omitempty"`
+	DeviceID  string              `json:"device,omitempty"`
 	Browser   string              `json:"browser"` // hash of the cookie of the browser that began it
 	ExpiresAt time.Time           `json:"expires"`
 }
@@ -27,26 +29,28 @@ const (
 )
 
 // marked gives the browser a cookie by which it is known again when the login comes back, and says what to remember of it.
-func (s *Service) marked(b *Browser) string {
+func (s *Service) marked(b *Browser, cookie string) string {
 	secret := s.IDs.Secret("")
-	b.keep(s.cookieName(loginCookie), secret, 2*codeTTL)
+	b.keep(s.cookieName(cookie), secret, 2*codeTTL)
 	return id.Hash("login", secret)
 }
 
-// viaThisSite takes a finished login over PathContinue, where it began in a browser that may have a session.
-func (s *Service) viaThisSite(out federation.Outgoing, codeID, browser string) (federation.Outgoing, error) {
-	if browser == "" {
-		return out, nil
+// viaThisSite takes a finished login over PathContinue, where it began in a browser that has to be known again.
+func (s *Service) viaThisSite(f finished) (federation.Outgoing, error) {
+	if f.Browser == "" {
+		return f.Out, nil
 	}
-	text, err := s.seal(sealFinished, finished{out, codeID, browser, s.now().Add(codeTTL)})
+	f.ExpiresAt = s.now().Add(codeTTL)
+	text, err := s.seal(sealFinished, f)
 	if err != nil || len(text) > maxFinished {
-		return out, err
+		return f.Out, err
 	}
 	return federation.Outgoing{URL: s.Issuer + PathContinue + "?" + url.Values{"login": {text}}.Encode()}, nil
 }
 
 // Continue takes a finished login on to the application. The browser that began it gets a session; in any other the address
-// is good for no more than the code in it.
+// is good for no more than the code in it. A device is approved by the browser in which its code was confirmed and by no
+// other: else whoever has the device could send somebody to their identity provider who was asked nothing (RFC 8628 §5.4).
 func (s *Service) Continue(ctx context.Context, text string, b *Browser) (federation.Outgoing, error) {
 	var f finished
 	if err := s.unseal(sealFinished, text, &f); err != nil {
@@ -55,13 +59,27 @@ func (s *Service) Continue(ctx context.Context, text string, b *Browser) (federa
 	if !s.now().Before(f.ExpiresAt) {
 		return federation.Outgoing{}, unknownRequest(nil)
 	}
-	shown := b.Cookies[s.cookieName(loginCookie)]
-	if shown == "" || !id.Equal(id.Hash("login", shown), f.Browser) {
-		return f.Out, nil
+	cookie := loginCookie
+	if f.DeviceID != "" {
+		cookie = deviceCookie
 	}
-	if err := s.startSession(ctx, f.CodeID, b); err != nil {
+	shown := b.Cookies[s.cookieName(cookie)]
+	known := shown != "" && id.Equal(id.Hash("login", shown), f.Browser)
+	var err error
+	switch {
+	case f.DeviceID != "" && !known:
+		return federation.Outgoing{}, fault.New(fault.Forbidden, "other_browser",
+			"The code of the device was confirmed in another browser than this one, so the device was not signed in.")
+	case f.DeviceID != "":
+		err = s.approveDevice(ctx, f.DeviceID)
+	case !known:
+		return f.Out, nil
+	default:
+		err = s.startSession(ctx, f.CodeID, b)
+	}
+	if err != nil {
 		return federation.Outgoing{}, err
 	}
-	b.keep(s.cookieName(loginCookie), "", 0)
+	b.keep(s.cookieName(cookie), "", 0)
 	return f.Out, nil
 }

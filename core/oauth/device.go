@@ -26,7 +26,8 @@ type device struct {
 	ApplicationID string     `json:"applicationId"`
 	Params        url.Values `json:"params"` // of the device's request
 	Denied        bool       `json:"denied,omitempty"`
-	Grant         *grant     `json:"grant,omitempty"` // once approved
+	Grant         *grant     `json:"grant,omitempty"` // once somebody has signed in for it
+	Approved      bool       `json:"approved,omitempty"`
 	TokenID       string     `json:"tokenId,omitempty"`
 	ExpiresAt     time.Time  `json:"expiresAt"`
 
@@ -174,9 +175,9 @@ func (s *Service) waitingDevice(ctx context.Context, userCode string) (device, t
 	return d, t, err
 }
 
-// ApproveDevice sends the person to their identity provider; with the login the device is approved. hint picks among
-// several connections. Faults: NotFound, and those of Authorize.
-func (s *Service) ApproveDevice(ctx context.Context, userCode, hint string) (federation.Outgoing, error) {
+// ApproveDevice sends the person to their identity provider; with the login, in the same browser, the device is approved.
+// hint picks among several connections. Faults: NotFound, and those of Authorize.
+func (s *Service) ApproveDevice(ctx context.Context, userCode, hint string, b *Browser) (federation.Outgoing, error) {
 	d, t, err := s.waitingDevice(ctx, userCode)
 	if err != nil {
 		return federation.Outgoing{}, err
@@ -187,7 +188,7 @@ func (s *Service) ApproveDevice(ctx context.Context, userCode, hint string) (fed
 	}
 	q := url.Values{"client_id": {d.ApplicationID}, "scope": d.Params["scope"], "resource": d.Params["resource"], "login_hint": d.Params["login_hint"]}
 	next := s.continuation(authorization{params: q, target: t}, t.connections[i])
-	next.DeviceID = d.ID
+	next.DeviceID, next.Browser = d.ID, s.marked(b, deviceCookie)
 	text, err := json.Marshal(next)
 	if err != nil {
 		return federation.Outgoing{}, err
@@ -208,7 +209,7 @@ func (s *Service) DenyDevice(ctx context.Context, userCode string) error {
 	return err
 }
 
-// approval is the operation by which a login approves a device.
+// approval is the operation by which a login is kept for the device that it is to approve.
 func (s *Service) approval(ctx context.Context, deviceID string, g grant) (store.Op, error) {
 	d, err := s.devices.Get(ctx, deviceID)
 	if err == nil && (d.Denied || d.Grant != nil || d.TokenID != "") {
@@ -216,6 +217,15 @@ func (s *Service) approval(ctx context.Context, deviceID string, g grant) (store
 	}
 	d.Grant = &g
 	return s.devices.Update(d), err
+}
+
+// approveDevice lets a device have what somebody has signed in for.
+func (s *Service) approveDevice(ctx context.Context, deviceID string) error {
+	_, err := s.devices.Change(ctx, deviceID, func(d *device) error {
+		d.Approved = true
+		return nil
+	})
+	return err
 }
 
 // deviceToken answers a device that asks whether it is approved (RFC 8628 §3.4).
@@ -255,7 +265,7 @@ func (s *Service) tryDevice(ctx context.Context, r *redemption, app Application)
 		return oauthError("invalid_grant", "The device code was used already")
 	case d.Denied:
 		return oauthError("access_denied", "The person refused")
-	case d.Grant == nil:
+	case d.Grant == nil || !d.Approved:
 		return oauthError("authorization_pending", "The person has not signed in yet")
 	}
 	if err := s.stillGood(ctx, *d.Grant); err != nil {

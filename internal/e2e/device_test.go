@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portico-sso/portico/ports/federation/federationtest"
 )
 
 const deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
@@ -29,16 +31,27 @@ func (l *land) poll(c client, code string) answer {
 	return l.tokenEndpoint(with(c.credentials(), url.Values{"grant_type": {deviceGrant}, "device_code": {code}}))
 }
 
-// approve types the code and signs in, as a person does.
-func (l *land) approve(user string) answer {
+// confirm types the code and goes to the identity provider, as a person does.
+func (l *land) confirm(user string) federationtest.Request {
 	l.t.Helper()
 	page := l.get("/device?" + url.Values{"user_code": {strings.ToLower(user)}}.Encode())
 	if page.StatusCode != http.StatusOK || !strings.Contains(string(page.body), user) {
 		l.t.Fatalf("%s %s", page.Status, page.body)
 	}
 	begun := l.post("/device", url.Values{"user_code": {field(l.t, page.body, "user_code")}, "connection": {field(l.t, page.body, "connection")}, "action": {"approve"}})
-	request := begun.atProvider(l.t)
-	return l.acs(l.respond(l.idp, request, nil), request.RelayState)
+	return begun.atProvider(l.t)
+}
+
+// approve confirms a code and signs in, in one browser.
+func (l *land) approve(user string) answer {
+	l.t.Helper()
+	tab := l.tab()
+	request := tab.confirm(user)
+	a := tab.acs(l.respond(l.idp, request, nil), request.RelayState)
+	if len(tab.cookies()) != 0 {
+		l.t.Errorf("the browser keeps %v", tab.cookies())
+	}
+	return a
 }
 
 func TestDeviceGrant(t *testing.T) {
