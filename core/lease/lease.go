@@ -8,6 +8,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -36,17 +37,18 @@ func Collections() store.Schema { return store.Schema{{Name: leases}, jobCollect
 
 // Service gives out leases and keeps jobs.
 type Service struct {
-	store *store.Store
-	ids   id.Source
-	repo  record.Repo[lease]
-	jobs  record.Repo[Job]
-	works map[string]Work
-	wake  chan struct{}
+	store  *store.Store
+	ids    id.Source
+	logger *slog.Logger
+	repo   record.Repo[lease]
+	jobs   record.Repo[Job]
+	works  map[string]Work
+	wake   chan struct{}
 }
 
 // NewService makes the service over the store of records.
-func NewService(records *store.Store, ids id.Source) *Service {
-	return &Service{store: records, ids: ids, works: map[string]Work{}, wake: make(chan struct{}, 1),
+func NewService(records *store.Store, ids id.Source, logger *slog.Logger) *Service {
+	return &Service{store: records, ids: ids, logger: logger, works: map[string]Work{}, wake: make(chan struct{}, 1),
 		repo: record.Repo[lease]{
 			Store: records, Collection: leases, Noun: "lease",
 			Head:       func(l lease) store.Doc { return store.Doc{ID: l.Name, Version: l.version} },
