@@ -245,6 +245,7 @@ func eachClient(t *testing.T, s site) {
 		"next-auth, connection":             {ofConnection, nextAuth, outcome{LeftTo: "http://app.example/"}},
 		"Authlib":                           {application(nil), authlib, outcome{Type: "bearer", Refreshed: true, Active: yes, AfterRevocation: "invalid_grant"}},
 		"Authlib, public":                   {application(map[string]any{"public": true, "idTokenAlg": "ES256"}), authlib, outcome{Type: "bearer", Refreshed: true, AfterRevocation: "invalid_grant"}},
+		"mod_auth_openidc":                  {application(map[string]any{"redirectUris": []string{"http://127.0.0.1/oidc"}}), modAuth, outcome{Refreshed: true, LeftTo: leftTo}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s
