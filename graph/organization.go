@@ -18,6 +18,7 @@ type organizationNode struct {
 func (n *organizationNode) ID() graphql.ID          { return graphql.ID(n.o.ID) }
 func (n *organizationNode) Slug() string            { return n.o.Slug }
 func (n *organizationNode) Label() string           { return n.o.Label }
+func (n *organizationNode) Active() bool            { return n.o.Active() }
 func (n *organizationNode) CreatedAt() graphql.Time { return graphql.Time{Time: n.o.CreatedAt} }
 func (n *organizationNode) UpdatedAt() graphql.Time { return graphql.Time{Time: n.o.UpdatedAt} }
 
@@ -65,12 +66,13 @@ func (r *resolver) CreateOrganization(ctx context.Context, args struct {
 
 func (r *resolver) UpdateOrganization(ctx context.Context, args struct {
 	Input struct {
-		ID    graphql.ID
-		Label *string
+		ID     graphql.ID
+		Label  *string
+		Active *bool
 	}
 }) (*organizationPayload, error) {
 	forget(ctx)
-	o, err := r.Organizations.Update(ctx, string(args.Input.ID), organization.Input{Label: args.Input.Label})
+	o, err := r.SSO.UpdateOrganization(ctx, string(args.Input.ID), organization.Input{Label: args.Input.Label, Active: args.Input.Active})
 	return r.organizationPayload("id", o, err)
 }
 

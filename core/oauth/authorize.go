@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/ports/federation"
 	"github.com/portico-sso/portico/ports/store"
@@ -63,7 +64,7 @@ type authorization struct {
 // error only where the redirect URI cannot be trusted, for the error page.
 func (s *Service) Authorize(ctx context.Context, q url.Values, b *Browser) (federation.Outgoing, error) {
 	if err := singleValued(q, "resource"); err != nil {
-		return federation.Outgoing{}, err
+		return s.refuseTwice(ctx, q, err)
 	}
 	asked := q
 	q, used, err := s.request(ctx, asked)
@@ -103,8 +104,12 @@ func (s *Service) Authorize(ctx context.Context, q url.Values, b *Browser) (fede
 	if t.application == nil && !connectionRedirectAllowed(c, redirectURI, s.PolisRedirectMatch) {
 		return federation.Outgoing{}, redirectRefused()
 	}
-	if !c.Active() {
+	switch {
+	case c.Active():
+	case t.application == nil: // Polis shows the page
 		return federation.Outgoing{}, generic("connection_deactivated")
+	default:
+		return s.answerError(to, oauthError("access_denied", "Signing in is switched off for this organization or connection")), nil
 	}
 	if err := checkRequest(q, t.application); err != nil {
 		return s.answerError(to, err), nil
@@ -116,6 +121,23 @@ func (s *Service) Authorize(ctx context.Context, q url.Values, b *Browser) (fede
 		return s.mustAsk(a), nil
 	}
 	return s.begin(ctx, a, c)
+}
+
+// refuseTwice answers a request that has a parameter twice: at the application's redirect URI where both are clear.
+func (s *Service) refuseTwice(ctx context.Context, q url.Values, refused error) (federation.Outgoing, error) {
+	redirectURI, clientID := q["redirect_uri"], q["client_id"]
+	if len(redirectURI) != 1 || len(clientID) != 1 || !id.IsUUID(clientID[0]) || q.Has("request") || q.Has("request_uri") {
+		return federation.Outgoing{}, refused
+	}
+	app, err := s.cachedApplication(ctx, clientID[0])
+	if err != nil || !redirectAllowed(app.RedirectURIs, redirectURI[0]) {
+		return federation.Outgoing{}, refused
+	}
+	to := answerTo{redirectURI: redirectURI[0], mode: modeQuery, names: true}
+	if len(q["state"]) == 1 {
+		to.state = q.Get("state")
+	}
+	return s.answerError(to, fault.From(refused)), nil
 }
 
 // mustAsk answers prompt=none where the person would have to be asked.
@@ -219,6 +241,8 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 	responseType := q.Get("response_type")
 	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
 	switch {
+	case responseType == "" && app != nil: // Polis lets it be left out
+		return oauthError("invalid_request", "response_type is missing")
 	case responseType != "" && responseType != "code":
 		return oauthError("unsupported_response_type", "Only Authorization Code grant is supported")
 	case q.Get("state") == "" && (app == nil || challenge == ""):

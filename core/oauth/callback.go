@@ -126,7 +126,7 @@ func (c continuation) grant(connection sso.Connection, person identity.Identity,
 	return grant{
 		ClientID: c.ClientID, ApplicationID: c.ApplicationID,
 		ConnectionID: connection.ID, OrganizationID: connection.OrganizationID, ProjectID: connection.ProjectID,
-		IdentityID: person.ID, Epoch: person.Epoch, Scope: c.Scope, Resources: c.Resources, Nonce: c.Nonce,
+		IdentityID: person.ID, Epoch: person.Epoch, AccessEpoch: connection.AccessEpoch(), Scope: c.Scope, Resources: c.Resources, Nonce: c.Nonce,
 		Profile: profile, Requested: c.Requested,
 	}
 }

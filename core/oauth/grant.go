@@ -16,7 +16,8 @@ type grant struct {
 	OrganizationID string      `json:"organizationId"`
 	ProjectID      string      `json:"projectId"`
 	IdentityID     string      `json:"identityId"`
-	Epoch          int64       `json:"epoch"` // of the identity: a later one ends the grant
+	Epoch          int64       `json:"epoch"`                 // of the identity: a later one ends the grant
+	AccessEpoch    int64       `json:"accessEpoch,omitempty"` // and of the connection and its organization
 	Scope          []string    `json:"scope,omitempty"`
 	Resources      []string    `json:"resources,omitempty"` // that the tokens are for (RFC 8707)
 	Nonce          string      `json:"nonce,omitempty"`

@@ -63,12 +63,12 @@ func (s *Service) Introspect(ctx context.Context, form url.Values, c Credentials
 
 func (s *Service) introspected(ctx context.Context, g grant, i Introspection) (Introspection, error) {
 	i.Active, i.Issuer, i.ClientID, i.Scope = true, s.Issuer, g.ClientID, strings.Join(g.Scope, " ")
+	if err := s.mayStillSignIn(ctx, g); err != nil {
+		return inactive(err)
+	}
 	if g.IdentityID == "" {
 		i.Subject = g.ApplicationID
 		return i, nil
-	}
-	if err := s.mayStillSignIn(ctx, g); err != nil {
-		return inactive(err)
 	}
 	i.Subject, i.Username, i.OrganizationID = g.subject(), g.Profile.Email, g.OrganizationID
 	i.Roles, i.Groups = g.Profile.Roles, g.Profile.Groups

@@ -24,7 +24,8 @@ type Session struct {
 	OrganizationID string    `json:"organizationId"`
 	ConnectionID   string    `json:"connectionId"`
 	IdentityID     string    `json:"identityId"`
-	Epoch          int64     `json:"epoch"` // of the identity: a later one ends the session
+	Epoch          int64     `json:"epoch"`                 // of the identity: a later one ends the session
+	AccessEpoch    int64     `json:"accessEpoch,omitempty"` // and of the connection and its organization
 	AuthTime       time.Time `json:"authTime"`
 	ACR            string    `json:"acr,omitempty"`
 	Applications   []string  `json:"applications,omitempty"` // that the person was signed in to, by id
@@ -140,11 +141,11 @@ func (s *Service) sessionOf(ctx context.Context, g grant, fresh, secretHash stri
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return v, store.Op{}, err
 	}
-	goesOn := err == nil && old.IdentityID == g.IdentityID && old.ConnectionID == g.ConnectionID && old.Epoch == g.Epoch
+	goesOn := err == nil && old.IdentityID == g.IdentityID && old.ConnectionID == g.ConnectionID && old.Epoch == g.Epoch && old.AccessEpoch == g.AccessEpoch
 	if goesOn {
 		v = old
 	}
-	v.SecretHash, v.Epoch, v.ACR, v.StartedAt, v.SeenAt = secretHash, g.Epoch, g.ACR, now, time.Time{}
+	v.SecretHash, v.Epoch, v.AccessEpoch, v.ACR, v.StartedAt, v.SeenAt = secretHash, g.Epoch, g.AccessEpoch, g.ACR, now, time.Time{}
 	if v.AuthTime = g.AuthTime; v.AuthTime.IsZero() || v.AuthTime.After(now) {
 		v.AuthTime = now
 	}
@@ -191,7 +192,7 @@ func (s *Service) holds(ctx context.Context, a authorization) (*held, error) {
 		return nil, err
 	}
 	at := slices.IndexFunc(t.connections, func(c sso.Connection) bool {
-		return c.ID == v.ConnectionID && c.Active() && !c.ForceAuthn && (t.application != nil || c.Sessions)
+		return c.ID == v.ConnectionID && c.Active() && c.AccessEpoch() == v.AccessEpoch && !c.ForceAuthn && (t.application != nil || c.Sessions)
 	})
 	if at < 0 || !a.wish.met(v, s.now()) {
 		return nil, nil

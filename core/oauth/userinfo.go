@@ -26,6 +26,9 @@ func (s *Service) Userinfo(ctx context.Context, authorization string, c Credenti
 		return nil, err
 	}
 	g := t.Grant
+	if g.IdentityID == "" { // an application's own, for nobody
+		return nil, invalidToken()
+	}
 	if err := s.mayStillSignIn(ctx, g); fault.Is(err, fault.NotFound) {
 		return nil, invalidToken()
 	} else if err != nil {
@@ -39,9 +42,18 @@ func (s *Service) Userinfo(ctx context.Context, authorization string, c Credenti
 	return claims, nil
 }
 
-// mayStillSignIn looks at the person, the connection and the session of a grant: one that is gone, deactivated, of a later
-// epoch or ended is a NotFound fault.
+// mayStillSignIn looks at the application, the person, the connection and the session of a grant: one that is gone,
+// deactivated, of a later epoch or ended is a NotFound fault.
 func (s *Service) mayStillSignIn(ctx context.Context, g grant) error {
+	if g.ApplicationID != "" {
+		_, err := s.cachedApplication(ctx, g.ApplicationID)
+		if fault.Is(err, fault.NotFound) {
+			return accessEnded("The application is deleted")
+		}
+		if err != nil || g.IdentityID == "" {
+			return err
+		}
+	}
 	person, err := s.Identities.Get(ctx, g.IdentityID)
 	if fault.Is(err, fault.NotFound) || err == nil && (!person.Active || person.Epoch != g.Epoch) {
 		return accessEnded("The account is deactivated")
@@ -50,7 +62,7 @@ func (s *Service) mayStillSignIn(ctx context.Context, g grant) error {
 		return err
 	}
 	connection, err := s.SSO.CachedByID(ctx, g.ConnectionID)
-	if fault.Is(err, fault.NotFound) || err == nil && !connection.Active() {
+	if fault.Is(err, fault.NotFound) || err == nil && (!connection.Active() || connection.AccessEpoch() != g.AccessEpoch) {
 		return accessEnded("The connection is deactivated")
 	}
 	if err != nil {

@@ -16,15 +16,23 @@ import (
 
 // Organization is one customer of a project.
 type Organization struct {
-	ID        string    `json:"id"`
-	ProjectID string    `json:"projectId"`
-	Slug      string    `json:"slug"` // its name in Polis-style client ids: tenant=…
-	Label     string    `json:"label"`
+	ID        string `json:"id"`
+	ProjectID string `json:"projectId"`
+	Slug      string `json:"slug"` // its name in Polis-style client ids: tenant=…
+	Label     string `json:"label"`
+
+	Deactivated bool  `json:"deactivated,omitempty"` // nobody signs in
+	Epoch       int64 `json:"epoch,omitempty"`       // raised to end all access that was given before
+
+	Settings  Settings  `json:"settings,omitzero"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 
 	Version int64 `json:"-"`
 }
+
+// Active reports whether the organization's people may sign in.
+func (o Organization) Active() bool { return !o.Deactivated }
 
 const collection = "organizations"
 
@@ -33,7 +41,7 @@ func Collections() store.Schema {
 	return store.Schema{{Name: collection, Keys: record.Keys(head), Indexes: []store.Index{
 		{Name: "by_slug", Fields: []string{"project", "slug"}, Unique: true},
 		{Name: "by_project", Fields: []string{"project"}},
-	}}}
+	}}, domainCollection}
 }
 
 func head(o Organization) store.Doc {
@@ -44,13 +52,14 @@ func head(o Organization) store.Doc {
 type Service struct {
 	store    *store.Store
 	repo     record.Repo[Organization]
+	domains  record.Repo[Domain]
 	projects *project.Service
 	ids      id.Source
 }
 
 // NewService makes the service over the store of records.
 func NewService(records *store.Store, projects *project.Service, ids id.Source) *Service {
-	return &Service{store: records, projects: projects, ids: ids, repo: record.Repo[Organization]{
+	return &Service{store: records, projects: projects, ids: ids, domains: domainRepo(records), repo: record.Repo[Organization]{
 		Store: records, Collection: collection, Noun: "organization",
 		Head: head, SetVersion: func(o *Organization, v int64) { o.Version = v },
 	}}
@@ -58,8 +67,9 @@ func NewService(records *store.Store, projects *project.Service, ids id.Source) 
 
 // Input is what a caller may choose. In an update a nil field stays as it is.
 type Input struct {
-	Slug  *string // only at creation; by default the organization's id
-	Label *string
+	Slug   *string // only at creation; by default the organization's id
+	Label  *string
+	Active *bool // only in an update; deactivating ends all access that was given before
 }
 
 // Create makes an organization of a project. Faults: NotFound of the project, Invalid, Taken at slug.
@@ -138,6 +148,12 @@ func (s *Service) Update(ctx context.Context, organizationID string, in Input) (
 		if in.Label != nil {
 			o.Label = strings.TrimSpace(*in.Label)
 		}
+		if in.Active != nil {
+			if o.Active() && !*in.Active {
+				o.Epoch++
+			}
+			o.Deactivated = !*in.Active
+		}
 		o.UpdatedAt = s.ids.Now().UTC()
 		return project.ValidName("label", o.Label)
 	})
@@ -145,7 +161,13 @@ func (s *Service) Update(ctx context.Context, organizationID string, in Input) (
 
 // Delete removes an organization that empty finds to hold nothing any more. Faults: NotFound, Conflict not_empty.
 func (s *Service) Delete(ctx context.Context, organizationID string, empty func() (bool, error)) error {
-	return s.repo.RemoveEmpty(ctx, organizationID, empty, "The organization still has connections. Delete them first.")
+	return s.repo.RemoveEmpty(ctx, organizationID, func() (bool, error) {
+		ok, err := empty()
+		if err == nil && ok {
+			err = s.removeDomains(ctx, organizationID)
+		}
+		return ok, err
+	}, "The organization still has connections or directories. Delete them first.")
 }
 
 // Check guards the commit that adds a child with the organization still being there.

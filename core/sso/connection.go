@@ -30,6 +30,7 @@ type Connection struct {
 	Description string `json:"description,omitempty"`
 	SortOrder   *int64 `json:"sortOrder,omitempty"` // larger comes first in the chooser
 	Deactivated *bool  `json:"deactivated,omitempty"`
+	Epoch       int64  `json:"epoch,omitempty"`    // raised to end all access that was given before
 	Sessions    bool   `json:"sessions,omitempty"` // as a client of its own, it has people stay signed in; applications always do
 
 	OIDC *OIDC `json:"oidc,omitempty"` // nil: the provider speaks SAML, and the rest is of that
@@ -48,10 +49,27 @@ type Connection struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 
 	Version int64 `json:"-"`
+
+	organizationOff   bool // as of its organization, where it was read for a login
+	organizationEpoch int64
 }
 
-// Active reports whether people may sign in through the connection.
-func (c Connection) Active() bool { return c.Deactivated == nil || !*c.Deactivated }
+// Active reports whether people may sign in through the connection. Of one that was read for a login, the organization
+// counts, too.
+func (c Connection) Active() bool {
+	return !c.organizationOff && (c.Deactivated == nil || !*c.Deactivated)
+}
+
+// AccessEpoch is raised when the connection or its organization is deactivated: access that was given at another one has
+// ended. It is that of a connection that was read for a login.
+func (c Connection) AccessEpoch() int64 { return c.Epoch + c.organizationEpoch }
+
+// raise ends the access that was given before a change that deactivates.
+func (c *Connection) raise(before Connection) {
+	if c.Epoch = before.Epoch; before.Active() && !c.Active() {
+		c.Epoch++
+	}
+}
 
 // Protocol is what the identity provider speaks: "saml" or "oidc".
 func (c Connection) Protocol() string {

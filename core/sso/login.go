@@ -163,6 +163,12 @@ func (s *Service) receiveUnasked(ctx context.Context, response federation.Respon
 	found := 0
 	for _, c := range owners {
 		a, err := response.Verify(s.expect(c, ""))
+		if err == nil { // only now is the organization worth a look
+			c, err = one(s.placed(ctx, []Connection{c}, nil))
+		}
+		if err == nil && !c.Active() {
+			err = generic(fault.Forbidden, "connection_deactivated", nil)
+		}
 		if err != nil {
 			refused = err
 			continue

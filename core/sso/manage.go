@@ -133,6 +133,7 @@ func (s *Service) put(ctx context.Context, organizationID string, p *put) error 
 		return store.ErrConflict
 	case err == nil && p.replace:
 		c.ID, c.ClientSecret, c.CreatedAt, c.Version = old.ID, old.ClientSecret, old.CreatedAt, old.Version
+		c.raise(old)
 		op, guard = s.repo.Update(c), nil
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return err
@@ -160,10 +161,11 @@ func (s *Service) place(ctx context.Context, organizationID string) (organizatio
 func (s *Service) Update(ctx context.Context, connectionID string, change func(*Connection) error) (Connection, error) {
 	defer s.cached.Clear()
 	return s.repo.Change(ctx, connectionID, func(c *Connection) error {
-		protocol, provider := c.Protocol(), c.providerKey()
+		before, protocol, provider := *c, c.Protocol(), c.providerKey()
 		if err := change(c); err != nil {
 			return err
 		}
+		c.raise(before)
 		if c.Protocol() != protocol || c.providerKey() != provider {
 			return fault.At(c.providerField(), "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
 		}

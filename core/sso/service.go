@@ -128,7 +128,7 @@ func newestFirst(index, value string, limit int, after string) store.Range {
 func (s *Service) CachedByID(ctx context.Context, connectionID string) (Connection, error) {
 	return one(s.cached.Get("id "+connectionID, func() ([]Connection, error) {
 		c, err := s.Get(ctx, connectionID)
-		return []Connection{c}, err
+		return s.placed(ctx, []Connection{c}, err)
 	}))
 }
 
@@ -136,7 +136,7 @@ func (s *Service) CachedByID(ctx context.Context, connectionID string) (Connecti
 func (s *Service) CachedByClientID(ctx context.Context, clientID string) (Connection, error) {
 	return one(s.cached.Get("client "+clientID, func() ([]Connection, error) {
 		c, err := s.ByClientID(ctx, clientID)
-		return []Connection{c}, err
+		return s.placed(ctx, []Connection{c}, err)
 	}))
 }
 
@@ -144,7 +144,8 @@ func (s *Service) CachedByClientID(ctx context.Context, clientID string) (Connec
 // A NotFound fault says that there are none, whatever the reason.
 func (s *Service) CachedByTenant(ctx context.Context, tenant, product string) ([]Connection, error) {
 	return s.cached.Get("tenant "+tenant+"\x00"+product, func() ([]Connection, error) {
-		return s.choices(ctx, store.Range{Index: byTenant, Eq: []string{key.Text(product), key.Text(tenant)}, Desc: true})
+		found, err := s.choices(ctx, store.Range{Index: byTenant, Eq: []string{key.Text(product), key.Text(tenant)}, Desc: true})
+		return s.placed(ctx, found, err)
 	})
 }
 
@@ -152,16 +153,36 @@ func (s *Service) CachedByTenant(ctx context.Context, tenant, product string) ([
 // A NotFound fault says that there are none.
 func (s *Service) CachedByOrganization(ctx context.Context, organizationID string) ([]Connection, error) {
 	return s.cached.Get("organization "+organizationID, func() ([]Connection, error) {
-		return s.choices(ctx, newestFirst(byOrganization, organizationID, 0, ""))
+		found, err := s.choices(ctx, newestFirst(byOrganization, organizationID, 0, ""))
+		return s.placed(ctx, found, err)
 	})
 }
 
 // cachedByEntityID finds the connections to an identity provider: at most cache.TTL old, for anybody can ask by a response
-// that names the provider, and it may be that of a thousand tenants. A NotFound fault says that there are none.
+// that names the provider, and it may be that of a thousand tenants, whose organizations are not looked at. A NotFound fault
+// says that there are none.
 func (s *Service) cachedByEntityID(ctx context.Context, entityID string) ([]Connection, error) {
 	return s.cached.Get("entity "+entityID, func() ([]Connection, error) {
 		return s.choices(ctx, newestFirst(byEntity, key.Text(entityID), 0, ""))
 	})
+}
+
+// placed adds to connections what their organizations say.
+func (s *Service) placed(ctx context.Context, list []Connection, err error) ([]Connection, error) {
+	if err != nil {
+		return nil, err
+	}
+	var o organization.Organization
+	for i := range list {
+		c := &list[i]
+		if c.OrganizationID != o.ID {
+			if o, err = s.Organizations.Get(ctx, c.OrganizationID); err != nil {
+				return nil, err
+			}
+		}
+		c.organizationOff, c.organizationEpoch = !o.Active(), o.Epoch
+	}
+	return list, nil
 }
 
 func (s *Service) choices(ctx context.Context, q store.Range) ([]Connection, error) {
@@ -189,6 +210,13 @@ func one(list []Connection, err error) (Connection, error) {
 		return Connection{}, err
 	}
 	return list[0], nil
+}
+
+// UpdateOrganization changes an organization. Deactivating it ends all access that its people were given before.
+// Faults: NotFound, Invalid.
+func (s *Service) UpdateOrganization(ctx context.Context, organizationID string, in organization.Input) (organization.Organization, error) {
+	defer s.cached.Clear()
+	return s.Organizations.Update(ctx, organizationID, in)
 }
 
 // DeleteOrganization removes an organization without connections, and its identities with it.

@@ -20,8 +20,8 @@ func TestLoginStoreCalls(t *testing.T) {
 		client              func(*program) client
 		first, alone, crowd int64
 	}{
-		"application": {func(p *program) client { return p.application(true) }, 14, 15, 10},
-		"polis":       {func(p *program) client { return p.polis(true) }, 11, 12, 10},
+		"application": {func(p *program) client { return p.application(true) }, 16, 17, 10},
+		"polis":       {func(p *program) client { return p.polis(true) }, 13, 14, 10},
 	} {
 		p := startProgram(t, "NEVER")
 		p.stopClock()
