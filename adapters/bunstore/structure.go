@@ -187,18 +187,21 @@ func (p *planner) names(columns []string) string {
 	return b.String()
 }
 
-// Plan implements store.Structured.
-func (b *Backend) Plan(ctx context.Context) ([]string, error) {
+// Plan implements store.Structured. On a cluster the look is in the way of another instance that migrates, and may have to
+// be taken again.
+func (b *Backend) Plan(ctx context.Context) (steps []string, err error) {
 	if err := b.usable(ctx); err != nil {
 		return nil, err
 	}
-	run, cancel := b.running(ctx)
-	defer cancel()
-	steps, err := b.plan(run, b.read)
-	if err != nil {
-		return nil, b.outcome(ctx, err)
-	}
-	return steps, nil
+	err = store.Retry(ctx, func() error {
+		run, cancel := b.running(ctx)
+		defer cancel()
+		if steps, err = b.plan(run, b.read); err != nil {
+			return b.outcome(ctx, err)
+		}
+		return nil
+	})
+	return steps, err
 }
 
 func (b *Backend) plan(ctx context.Context, q Querier) ([]string, error) {
@@ -254,8 +257,8 @@ func (b *Backend) migrate(ctx context.Context, conn *sql.Conn) error {
 	return tx.Commit()
 }
 
-// migrateTableWise runs the statements one by one. Where another instance was faster with one, it looks anew at what is
-// lacking still: each look but the first follows something that another made, so there are few.
+// migrateTableWise runs the statements one by one. Where another instance was faster with one, or had it interrupted, it
+// looks anew at what is lacking still: each look but the first follows something that another made, so there are few.
 func (b *Backend) migrateTableWise(ctx context.Context, conn *sql.Conn) error {
 	for range 100 {
 		steps, err := b.plan(ctx, conn)
@@ -263,13 +266,17 @@ func (b *Backend) migrateTableWise(ctx context.Context, conn *sql.Conn) error {
 			return err
 		}
 		for _, statement := range steps {
-			if _, err := conn.ExecContext(ctx, statement); err != nil && b.dialect.Explain(err).Kind != Exists {
+			if _, err := conn.ExecContext(ctx, statement); err != nil && !b.dialect.Explain(err).another() {
 				return fmt.Errorf("%s: %w", statement, err)
 			}
 		}
 	}
-	return errors.New("bunstore: what is lacking is told to exist")
+	return errors.New("bunstore: what is lacking is told to exist, or interrupted each time")
 }
+
+// another says of a statement of the structure that another instance may have been faster, or interrupted it. A connection
+// that was lost shows at the next look.
+func (f Failure) another() bool { return f.Kind == Exists || f.Kind == Conflict || f.Kind == Lost }
 
 // Add notes a column or an index of a table.
 func (s Structure) Add(table, name string, index bool) {

@@ -66,7 +66,7 @@ func openSpread(ctx context.Context, t testing.TB, urls []string, s store.Schema
 	all := &spread{}
 	for _, u := range urls {
 		b, err := open(ctx, t, u, s)
-		for try := 0; err != nil && try < 100; try++ {
+		for try := 0; err != nil && try < 1200; try++ {
 			time.Sleep(50 * time.Millisecond)
 			b, err = open(ctx, t, u, s)
 		}
@@ -106,7 +106,7 @@ func TestGalera(t *testing.T) {
 		})
 	})
 	t.Run("migrate", func(t *testing.T) {
-		for range 3 {
+		for range 20 { // three of which meet a statement that another instance has interrupted
 			all := urls(t, cluster)
 			migrateTogether(t, append(all, all...))
 		}
