@@ -88,10 +88,12 @@ func mountOAuth(r chi.Router, h *apioauth.Handler, public *url.URL) {
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathDeviceAuth, h.AuthorizeDevice)
 	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRevoke, h.Revoke)
 	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
+	const metadata = "/.well-known/oauth-authorization-server" // before the issuer's path (RFC 8414 §3)
 	open := r.With(middleware.CORS("GET, HEAD, OPTIONS"))
 	for path, serve := range map[string]http.HandlerFunc{
 		oauth.PathJWKS: h.Keys, "/api" + oauth.PathJWKS: h.Keys,
 		"/.well-known/openid-configuration": h.Discovery, "/api/well-known/openid-configuration": h.Discovery,
+		metadata: h.Discovery, metadata + public.Path: h.Discovery,
 	} {
 		open.Get(path, serve)
 		open.Options(path, serve)
