@@ -269,16 +269,19 @@ func (h *Handler) userinfoFault(w http.ResponseWriter, r *http.Request, err erro
 	status := pages.Status(f.Kind)
 	h.log(r, status, f)
 	body := map[string]string{"message": f.Message}
+	algs := fmt.Sprintf(", algs=%q", strings.Join(oauth.DPoPAlgs, " "))
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	isDPoP := strings.EqualFold(scheme, "DPoP")
 	switch {
 	case f.Code == "missing_token": // no error code where no token was tried
 		w.Header().Set("WWW-Authenticate", `Bearer realm="portico"`)
-	case f.Code == "invalid_dpop_proof" || f.Code == "use_dpop_nonce": // RFC 9449 §7.1
-		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`DPoP realm="portico", error=%q, error_description=%q, algs=%q`,
-			f.Code, f.Message, strings.Join(oauth.DPoPAlgs, " ")))
-		body["error"], body["error_description"] = f.Code, f.Message
-	case f.Kind == fault.Unauthenticated:
+		w.Header().Add("WWW-Authenticate", `DPoP realm="portico"`+algs)
+	case f.Kind == fault.Unauthenticated && !isDPoP:
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="portico", error=%q, error_description=%q`, f.Code, f.Message))
+		body["error"], body["error_description"] = f.Code, f.Message
+	case f.Kind == fault.Unauthenticated, f.Code == "invalid_dpop_proof", f.Code == "use_dpop_nonce": // RFC 9449 §7.1
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`DPoP realm="portico", error=%q, error_description=%q`, f.Code, f.Message)+algs)
 		body["error"], body["error_description"] = f.Code, f.Message
 	case f.Kind == fault.Unavailable:
 		w.Header().Set("Retry-After", "1")
@@ -364,11 +367,11 @@ func readCredentials(authorization string, form url.Values) (oauth.Credentials, 
 	if err != nil || !ok {
 		return fromBody, fault.New(fault.Unauthenticated, "invalid_client", "The Authorization header cannot be read.")
 	}
-	c := oauth.Credentials{ClientID: clientID, Secret: secret}
+	c := oauth.Credentials{ClientID: clientID, Secret: secret, Twice: fromBody.Secret != ""}
 	if plainID, err := url.QueryUnescape(clientID); err == nil {
 		if plainSecret, err := url.QueryUnescape(secret); err == nil && (plainID != clientID || plainSecret != secret) {
 			asSent := c
-			c = oauth.Credentials{ClientID: plainID, Secret: plainSecret, AsSent: &asSent}
+			c = oauth.Credentials{ClientID: plainID, Secret: plainSecret, Twice: c.Twice, AsSent: &asSent}
 		}
 	}
 	if fromBody.Assertion != "" || disagrees(fromBody.ClientID, c.ClientID, clientID) || disagrees(fromBody.Secret, c.Secret, secret) {

@@ -41,7 +41,7 @@ func (s *Service) answer(to answerTo, params url.Values) federation.Outgoing {
 		return federation.Outgoing{URL: withQuery(to.redirectURI, params)}
 	}
 	form := []federation.FormField{}
-	for _, name := range []string{"code", "error", "error_description", "state", "iss"} {
+	for _, name := range answered {
 		if params.Has(name) {
 			form = append(form, federation.FormField{Name: name, Value: params.Get(name)})
 		}

@@ -69,6 +69,9 @@ func (s *Service) proveByAssertion(ctx context.Context, app Application, c Crede
 	if err != nil {
 		return fault.Wrap(err, fault.Unauthenticated, "invalid_client", "The client_assertion cannot be verified")
 	}
+	if !ofType(token, "client-authentication+jwt") {
+		return invalidClient("The client_assertion has the type of another token")
+	}
 	var claims assertionClaims
 	if json.Unmarshal(token.Payload, &claims) != nil {
 		return invalidClient("The client_assertion cannot be read")
@@ -88,6 +91,12 @@ func (s *Service) proveByAssertion(ctx context.Context, app Application, c Crede
 		return invalidClient("The client_assertion has no jti")
 	}
 	return s.useOnce(ctx, id.Hash("assertion", app.ID, claims.ID), invalidClient("The client_assertion was used already"))
+}
+
+// ofType reports whether a token is of no type, of that of any JWT, or of the one it should be: else it was signed for
+// another purpose (RFC 8725 §3.11).
+func ofType(t jose.Token, want string) bool {
+	return t.Type == "" || strings.EqualFold(t.Type, "JWT") || strings.EqualFold(strings.TrimPrefix(strings.ToLower(t.Type), "application/"), want)
 }
 
 // isUs reports whether an audience, one or a list, is this server: its issuer, its token endpoint, or where the request

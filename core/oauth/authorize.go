@@ -46,6 +46,7 @@ type continuation struct {
 	Browser       string    `json:"browser,omitempty"`  // hash of the cookie of the browser that began
 	Subject       string    `json:"subject,omitempty"`  // who it has to be
 	ACR           []string  `json:"acr,omitempty"`      // of which one it has to be
+	MaxAge        *int64    `json:"maxAge,omitempty"`   // seconds since they proved who they are
 	Requested     requested `json:"requested"`
 }
 
@@ -111,7 +112,7 @@ func (s *Service) Authorize(ctx context.Context, q url.Values, b *Browser) (fede
 	default:
 		return s.answerError(to, oauthError("access_denied", "Signing in is switched off for this organization or connection")), nil
 	}
-	if err := checkRequest(q, t.application); err != nil {
+	if err := s.checkRequest(q, t.application); err != nil {
 		return s.answerError(to, err), nil
 	}
 	switch {
@@ -142,7 +143,7 @@ func (s *Service) refuseTwice(ctx context.Context, q url.Values, refused error) 
 
 // mustAsk answers prompt=none where the person would have to be asked.
 func (s *Service) mustAsk(a authorization) federation.Outgoing {
-	refused := checkRequest(a.params, a.target.application)
+	refused := s.checkRequest(a.params, a.target.application)
 	if refused == nil {
 		refused = oauthError("login_required", "The person has to sign in at their identity provider")
 	}
@@ -216,6 +217,10 @@ func (s *Service) continuation(a authorization, c sso.Connection) continuation {
 		next.Scope, next.Resources = t.application.grantedScope(next.Scope), q["resource"]
 		next.ProofKey = q.Get("dpop_jkt")
 	}
+	if age := a.wish.maxAge; age != nil {
+		seconds := int64(age.Seconds())
+		next.MaxAge = &seconds
+	}
 	next.Requested = requested{
 		ClientID: next.ClientID, State: next.State, RedirectURI: next.RedirectURI, Protocol: c.Protocol(),
 		LoginType: "sp-initiated", ProviderName: c.Provider(), LoginHint: q.Get("login_hint"),
@@ -237,7 +242,7 @@ func singleValued(q url.Values, but ...string) error {
 }
 
 // checkRequest finds what is wrong with a request whose redirect URI is trusted.
-func checkRequest(q url.Values, app *Application) *fault.Error {
+func (s *Service) checkRequest(q url.Values, app *Application) *fault.Error {
 	responseType := q.Get("response_type")
 	challenge, method := q.Get("code_challenge"), q.Get("code_challenge_method")
 	switch {
@@ -270,7 +275,7 @@ func checkRequest(q url.Values, app *Application) *fault.Error {
 	if !app.May(AuthorizationCode) {
 		return oauthError("unauthorized_client", "The application may not use authorization codes")
 	}
-	if _, err := resources(q["resource"], app.Resources); err != nil {
+	if _, err := resources(q["resource"], s.resourcesOf(*app)); err != nil {
 		return invalidTarget()
 	}
 	return checkOpenID(q, app)

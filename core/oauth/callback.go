@@ -96,6 +96,12 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 		}
 		g := next.grant(login.Connection, person, login.Profile)
 		g.AuthTime, g.ACR = login.AuthTime, login.ACR
+		if next.MaxAge != nil {
+			var refused *fault.Error
+			if g.AuthTime, refused = provenWithin(*next.MaxAge, login.AuthTime, s.now()); refused != nil {
+				return store.Op{}, refused
+			}
+		}
 		if next.DeviceID != "" {
 			return s.approval(ctx, next.DeviceID, g)
 		}

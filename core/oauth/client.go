@@ -13,6 +13,7 @@ type Credentials struct {
 	// AsSent are the same two before form-decoding, from a client that does not encode what it puts into Basic.
 	AsSent *Credentials
 
+	Twice       bool     // the secret came in the header and in the body
 	Assertion   string   // client_assertion (RFC 7523 §2.2)
 	Certificate []byte   // of the TLS client, in DER, as a trusted proxy forwarded it
 	DPoP        []string // DPoP headers (RFC 9449 §4.1)
@@ -44,6 +45,8 @@ func (s *Service) authenticate(ctx context.Context, creds Credentials) (Applicat
 // prove holds what a client presents against what the application has.
 func (s *Service) prove(ctx context.Context, app Application, creds Credentials) error {
 	switch {
+	case creds.Twice || creds.Secret != "" && creds.Assertion != "":
+		return invalidRequest("The client presents itself in more than one way") // RFC 6749 §2.3
 	case app.AuthMethod != "" && creds.Secret != "":
 		return invalidClient("The application has no client_secret")
 	case app.AuthMethod == PrivateKeyJWT:

@@ -19,7 +19,7 @@ func (s *Service) clientCredentials(ctx context.Context, form url.Values, c Cred
 	if g.Scope, err = narrowed(app.Scopes, form.Get("scope")); err != nil {
 		return TokenResponse{}, err
 	}
-	if g.Resources, err = resources(form["resource"], app.Resources); err != nil {
+	if g.Resources, err = resources(form["resource"], s.resourcesOf(app)); err != nil {
 		return TokenResponse{}, err
 	}
 	i := s.newIssuing()

@@ -98,11 +98,9 @@ func (s *Service) useCode(ctx context.Context, r *redemption, c code, form url.V
 	if r.confirm, err = r.confirmed(ctx, s, app, c, creds); err != nil {
 		return err
 	}
-	asked := g
-	if len(form["resource"]) > 0 {
-		if asked.Resources, err = resources(form["resource"], g.Resources); err != nil {
-			return err
-		}
+	asked, err := g.narrowedTo(form["resource"])
+	if err != nil {
+		return err
 	}
 	if err := s.issue(ctx, &r.issuing, asked, app); err != nil {
 		return err
@@ -164,6 +162,8 @@ func (s *Service) mayRedeem(ctx context.Context, r *redemption, c code, form url
 	verifier, redirectURI := form.Get("code_verifier"), form.Get("redirect_uri")
 	idpInitiated := c.Grant.Requested.IsIdPFlow
 	switch {
+	case c.Grant.ApplicationID != "" && form.Get("grant_type") == "": // Polis lets it be left out
+		return invalidRequest("Please specify grant_type")
 	case redirectURI == "" && !idpInitiated:
 		return oauthError("invalid_grant", "Invalid request: redirect_uri missing")
 	case redirectURI != "" && redirectURI != c.RedirectURI:

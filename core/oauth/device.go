@@ -77,7 +77,7 @@ func (s *Service) AuthorizeDevice(ctx context.Context, form url.Values, c Creden
 			params[name] = form[name]
 		}
 	}
-	if _, err := resources(params["resource"], app.Resources); err != nil {
+	if _, err := resources(params["resource"], s.resourcesOf(app)); err != nil {
 		return DeviceAuthorization{}, err
 	}
 	if len(params.Encode()) > maxContinuation/2 {
@@ -237,6 +237,9 @@ func (s *Service) deviceToken(ctx context.Context, form url.Values, c Credential
 	if !app.May(DeviceCode) {
 		return TokenResponse{}, oauthError("unauthorized_client", "The application may not sign in people on devices")
 	}
+	if form.Get("device_code") == "" {
+		return TokenResponse{}, invalidRequest("Please specify device_code")
+	}
 	deviceID := id.Hash(form.Get("device_code"))
 	asked := s.now()
 	if last, err := s.polled.Get(deviceID, func() (time.Time, error) { return asked, nil }); err == nil && last != asked {
@@ -250,17 +253,19 @@ func (s *Service) deviceToken(ctx context.Context, form url.Values, c Credential
 		d, err := s.devices.Get(ctx, deviceID)
 		return d.TokenID != "" && d.TokenID == r.token.ID, err
 	}
-	err = s.once(ctx, made, func() error { return s.tryDevice(ctx, &r, app) })
+	err = s.once(ctx, made, func() error { return s.tryDevice(ctx, &r, app, form) })
 	return r.response, err
 }
 
-func (s *Service) tryDevice(ctx context.Context, r *redemption, app Application) error {
+func (s *Service) tryDevice(ctx context.Context, r *redemption, app Application, form url.Values) error {
 	d, err := s.devices.Get(ctx, r.codeID)
 	switch {
-	case fault.Is(err, fault.NotFound) || err == nil && d.ApplicationID != app.ID:
+	case fault.Is(err, fault.NotFound):
 		return oauthError("expired_token", "The device code is unknown or has expired")
 	case err != nil:
 		return err
+	case d.ApplicationID != app.ID:
+		return oauthError("invalid_grant", "The device code was issued to another client")
 	case d.TokenID != "":
 		return oauthError("invalid_grant", "The device code was used already")
 	case d.Denied:
@@ -271,7 +276,11 @@ func (s *Service) tryDevice(ctx context.Context, r *redemption, app Application)
 	if err := s.stillGood(ctx, *d.Grant); err != nil {
 		return err
 	}
-	if err := s.issue(ctx, &r.issuing, *d.Grant, app); err != nil {
+	asked, err := d.Grant.narrowedTo(form["resource"])
+	if err != nil {
+		return err
+	}
+	if err := s.issue(ctx, &r.issuing, asked, app); err != nil {
 		return err
 	}
 	r.response.Scope = strings.Join(d.Grant.Scope, " ")

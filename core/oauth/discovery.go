@@ -7,7 +7,7 @@ import (
 	"github.com/portico-sso/portico/ports/jose"
 )
 
-// Metadata is the discovery document (OpenID Connect Discovery §3): it announces exactly what works.
+// Metadata is the discovery document (OpenID Connect Discovery §3, RFC 8414 §2): it announces exactly what works.
 type Metadata struct {
 	Issuer                string   `json:"issuer"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
@@ -23,8 +23,10 @@ type Metadata struct {
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs     []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAlgs        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
 	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
@@ -73,6 +75,8 @@ func (s *Service) Discovery() Metadata {
 		BoundToCertificates:   s.Certificates,
 		IntrospectionEndpoint: s.Issuer + PathIntrospect,
 		IntrospectionMethods:  s.confidentialMethods(),
+		IntrospectionAlgs:     jose.Algs,
+		RevocationAlgs:        jose.Algs,
 		RevocationEndpoint:    s.Issuer + PathRevoke,
 		RevocationMethods:     append(s.confidentialMethods(), "none"),
 		Scopes:                openIDScopes,

@@ -61,6 +61,7 @@ func (s *Service) readLogout(ctx context.Context, q url.Values) (logoutRequest, 
 	app, err := s.applicationNamed(ctx, clientID)
 	switch {
 	case fault.Is(err, fault.NotFound) && returnTo == "":
+		request.Subject = "" // an id token of no application: its sub is what an identity provider said
 		return request, nil
 	case fault.Is(err, fault.NotFound):
 		return request, logoutRedirectRefused()

@@ -65,7 +65,10 @@ func (s *Service) Push(ctx context.Context, form url.Values, c Credentials) (Pus
 	if err != nil {
 		return Pushed{}, err
 	}
-	if thumbprint != "" { // RFC 9449 §10.1
+	switch named := params.Get("dpop_jkt"); { // RFC 9449 §10.1
+	case thumbprint != "" && named != "" && named != thumbprint:
+		return Pushed{}, invalidProof("The DPoP proof is by another key than that of dpop_jkt")
+	case thumbprint != "":
 		params.Set("dpop_jkt", thumbprint)
 	}
 	if err := s.checkPushed(ctx, app, params); err != nil {
@@ -95,7 +98,7 @@ func (s *Service) checkPushed(ctx context.Context, app Application, params url.V
 	if err != nil {
 		return err
 	}
-	if refused := checkRequest(params, &app); refused != nil {
+	if refused := s.checkRequest(params, &app); refused != nil {
 		return refused
 	}
 	return nil
@@ -168,6 +171,9 @@ func (s *Service) unpack(ctx context.Context, app Application, q url.Values) (ur
 	token, err := s.JOSE.Verify(object, keys, jose.Algs)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "invalid_request_object", "The request object cannot be verified")
+	}
+	if !ofType(token, "oauth-authz-req+jwt") {
+		return nil, invalidObject("The request object has the type of another token")
 	}
 	var claims map[string]json.RawMessage
 	if json.Unmarshal(token.Payload, &claims) != nil {

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/portico-sso/portico/core/sso"
@@ -35,6 +36,11 @@ func connectionRedirectAllowed(c sso.Connection, candidate string, loose bool) b
 	if !c.Polis || err != nil || !wellFormed(candidate, u) {
 		return false
 	}
+	for name := range u.Query() {
+		if slices.Contains(answered, name) { // the application could read it in place of ours
+			return false
+		}
+	}
 	for _, r := range c.RedirectURLs {
 		if strings.HasPrefix(r, neverRedirect) {
 			continue
@@ -45,6 +51,9 @@ func connectionRedirectAllowed(c sso.Connection, candidate string, loose bool) b
 	}
 	return false
 }
+
+// answered are the parameters of answers.
+var answered = []string{"code", "error", "error_description", "state", "iss"}
 
 // wellFormed refuses what browsers and servers are known to read differently than we do: fragments, user names,
 // backslashes, control characters and white space, and schemes that a browser would run.

@@ -64,14 +64,15 @@ func (s *Service) tryRefresh(ctx context.Context, i *issuing, app Application, f
 func (s *Service) issueRefreshed(ctx context.Context, i *issuing, f family, app Application, form url.Values) error {
 	g := f.Grant
 	g.Nonce = "" // was for the first id token
-	var err error
-	if g.Scope, err = narrowed(f.Grant.Scope, form.Get("scope")); err != nil {
+	g, err := g.narrowedTo(form["resource"])
+	if err != nil {
 		return err
 	}
-	if len(form["resource"]) > 0 {
-		if g.Resources, err = resources(form["resource"], f.Grant.Resources); err != nil {
-			return err
-		}
+	if _, err = resources(g.Resources, s.resourcesOf(app)); err != nil { // one may have been withdrawn since
+		return err
+	}
+	if g.Scope, err = narrowed(app.grantedScope(f.Grant.Scope), form.Get("scope")); err != nil {
+		return err
 	}
 	if err := s.issue(ctx, i, g, app); err != nil {
 		return err

@@ -70,6 +70,21 @@ func resources(asked, allowed []string) ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(asked))), nil
 }
 
+// narrowedTo is the grant for those of its resources that a request names, or for all of them (RFC 8707 §2.2).
+func (g grant) narrowedTo(asked []string) (grant, error) {
+	if len(asked) == 0 {
+		return g, nil
+	}
+	var err error
+	g.Resources, err = resources(asked, g.Resources)
+	return g, err
+}
+
+// resourcesOf are those that an application may name: its own, and this server, for userinfo.
+func (s *Service) resourcesOf(app Application) []string {
+	return append(slices.Clone(app.Resources), s.Issuer)
+}
+
 func invalidTarget() *fault.Error {
 	return oauthError("invalid_target", "The application may not ask for tokens for this resource")
 }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"slices"
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -26,8 +27,8 @@ func (s *Service) Userinfo(ctx context.Context, authorization string, c Credenti
 		return nil, err
 	}
 	g := t.Grant
-	if g.IdentityID == "" { // an application's own, for nobody
-		return nil, invalidToken()
+	if g.IdentityID == "" || len(g.Resources) > 0 && !slices.Contains(g.Resources, s.Issuer) {
+		return nil, invalidToken() // an application's own, for nobody; or for other resources than this one (RFC 8707 §2)
 	}
 	if err := s.mayStillSignIn(ctx, g); fault.Is(err, fault.NotFound) {
 		return nil, invalidToken()

@@ -94,6 +94,22 @@ func (w wish) met(v Session, now time.Time) bool {
 	return !w.anew && (w.maxAge == nil || *w.maxAge > 0 && now.Sub(v.AuthTime) <= *w.maxAge) && w.whoAndHow(v.IdentityID, v.ACR) == nil
 }
 
+// authSkew is how far an identity provider's clock may be off.
+const authSkew = 3 * time.Minute
+
+// provenWithin refuses a sign-in whose person proved who they are more than maxAge seconds ago: not every identity provider
+// asks anew when it is told to. One that does not say when has just been told to, so it was now; an id token of such a
+// request has an auth_time (OpenID Connect Core §2).
+func provenWithin(maxAge int64, at, now time.Time) (time.Time, *fault.Error) {
+	if at.IsZero() {
+		return now, nil
+	}
+	if now.Sub(at) > time.Duration(maxAge)*time.Second+authSkew {
+		return at, fault.New(fault.Forbidden, "login_required", "The identity provider did not ask the person to sign in anew")
+	}
+	return at, nil
+}
+
 // whoAndHow refuses a sign-in of somebody else, or of another kind, than was asked for.
 func (w wish) whoAndHow(identityID, acr string) *fault.Error {
 	switch {

@@ -117,7 +117,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 		"words":                                form("a.b.c", nil),
 		"another type":                         form(signed(t, key, nil, claims(nil)), url.Values{"client_assertion_type": {"saml"}}),
 		"no type":                              form(signed(t, key, nil, claims(nil)), url.Values{"client_assertion_type": nil}),
-		"a secret beside it":                   form(signed(t, key, nil, claims(nil)), url.Values{"client_secret": {"x"}}),
+		"one that is another kind of token":    form(signed(t, key, (&jose.SignerOptions{}).WithType("oauth-authz-req+jwt"), claims(nil)), nil),
 		"another client beside it":             form(signed(t, key, nil, claims(nil)), url.Values{"client_id": {l.web.id}}),
 		"nothing but the id":                   {"grant_type": {"client_credentials"}, "client_id": {c.id}},
 		"a secret alone":                       {"grant_type": {"client_credentials"}, "client_id": {c.id}, "client_secret": {"x"}},
@@ -125,6 +125,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) { tokenRefused(t, l.tokenEndpoint(refused), 401, "invalid_client") })
 	}
+	tokenRefused(t, l.tokenEndpoint(form(signed(t, key, nil, claims(nil)), url.Values{"client_secret": {"x"}})), 400, "invalid_request")
 	t.Run("a code", func(t *testing.T) {
 		code := l.code(l.idp, c.asks(nil))
 		granted(t, l.tokenEndpoint(form(signed(t, key, nil, claims(nil)), url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}})))

@@ -323,7 +323,7 @@ func TestContractOIDCCallback(t *testing.T) {
 	})
 	t.Run("§2.4 9: without state in the request there is none in the answer", func(t *testing.T) {
 		web := p.newApplication(testProduct, nil)
-		q := url.Values{"client_id": {web.id}, "redirect_uri": {callback}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"}, "connection": {record["clientID"].(string)}}
+		q := url.Values{"client_id": {web.id}, "response_type": {"code"}, "redirect_uri": {callback}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"}, "connection": {record["clientID"].(string)}}
 		if to := p.signInOIDC(op, q).location().Query(); len(to) != 2 || to.Get("code") == "" || to.Get("iss") != p.URL {
 			t.Errorf("%v", to)
 		}

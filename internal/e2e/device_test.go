@@ -95,7 +95,7 @@ func TestDeviceGrant(t *testing.T) {
 		other := l.newApplication(testProduct, map[string]any{"grantTypes": []string{"DEVICE_CODE"}, "redirectUris": []string{}})
 		codes := l.device(tv, nil)
 		l.approve(codes.user)
-		tokenRefused(t, l.poll(other, codes.device), 400, "expired_token")
+		tokenRefused(t, l.poll(other, codes.device), 400, "invalid_grant")
 		granted(t, l.poll(tv, codes.device))
 	})
 	t.Run("the login of a device approves no other", func(t *testing.T) {

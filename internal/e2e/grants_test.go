@@ -166,15 +166,6 @@ func TestRefreshTokensEnd(t *testing.T) {
 		tokenRefused(t, l.tokenEndpoint(refreshForm(l.web, more.Refresh, nil)), 400, "invalid_grant")
 		refusedBearer(t, l.userinfo(more.Access), "invalid_token")
 	})
-	t.Run("the connection is deactivated", func(t *testing.T) {
-		got := l.stays(l.web, nil)
-		l.deactivate(l.record, true)
-		l.clock.advance(2 * time.Second)
-		tokenRefused(t, l.tokenEndpoint(refreshForm(l.web, got.Refresh, nil)), 400, "invalid_grant")
-		l.deactivate(l.record, false)
-		l.clock.advance(2 * time.Second)
-		granted(t, l.tokenEndpoint(refreshForm(l.web, got.Refresh, nil)))
-	})
 }
 
 // TestRefreshInParallel: of fifty at once none is a theft, and one refresh token is good afterwards.
@@ -300,7 +291,9 @@ func TestJWTAccessTokens(t *testing.T) {
 	if claims["client_id"] != api.id || claims["scope"] != "openid offline_access" || claims["organization_id"] == nil || claims["jti"] == nil || got.Expires != 300 {
 		t.Errorf("%v, %+v", claims, got)
 	}
-	if a := l.userinfo(got.Access); a.StatusCode != http.StatusOK || a.json(t)["sub"] != claims["sub"] {
+	refusedBearer(t, l.userinfo(got.Access), "invalid_token") // it is for another resource
+	own := granted(t, l.redeem(l.code(l.idp, api.asks(url.Values{"resource": {"https://api.example", l.URL}})), api.credentials()))
+	if a := l.userinfo(own.Access); a.StatusCode != http.StatusOK || a.json(t)["sub"] != claims["sub"] {
 		t.Errorf("userinfo: %s %s", a.Status, a.body)
 	}
 	both := granted(t, l.tokenEndpoint(refreshForm(api, got.Refresh, nil)))
