@@ -98,7 +98,7 @@ func (s *Service) ofOneToken(ctx context.Context, form url.Values, c Credentials
 }
 
 // Revoke ends a token of the client's own (RFC 7009): a refresh token with its whole family, an access token alone. A token
-// that is unknown, or another client's, is passed over. Faults: Unauthenticated invalid_client.
+// that is unknown is passed over. Faults: Unauthenticated invalid_client, Invalid invalid_grant for another client's.
 func (s *Service) Revoke(ctx context.Context, form url.Values, c Credentials) error {
 	app, err := s.ofOneToken(ctx, form, c)
 	if err != nil {
@@ -107,19 +107,30 @@ func (s *Service) Revoke(ctx context.Context, form url.Values, c Credentials) er
 	text := form.Get("token")
 	if strings.HasPrefix(text, refreshPrefix) {
 		f, _, err := s.findFamily(ctx, text)
-		if fault.Is(err, fault.NotFound) || err == nil && f.Grant.ApplicationID != app.ID {
-			return nil
+		if err == nil && f.Grant.ApplicationID != app.ID {
+			return notItsToken()
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = s.endFamily(ctx, f.ID)
 		}
-		return s.endFamily(ctx, f.ID)
+		return ignoring(err, fault.NotFound)
 	}
 	t, err := s.tokens.Get(ctx, id.Hash(text))
-	if err == nil && t.Grant.ApplicationID == app.ID {
+	if err == nil && t.Grant.ApplicationID != app.ID {
+		return notItsToken()
+	}
+	if err == nil {
 		err = s.tokens.Remove(ctx, t.ID, nil)
 	}
-	if fault.Is(err, fault.NotFound) {
+	return ignoring(err, fault.NotFound)
+}
+
+func notItsToken() error {
+	return oauthError("invalid_grant", "The token was issued to another client")
+}
+
+func ignoring(err error, kind fault.Kind) error {
+	if fault.Is(err, kind) {
 		return nil
 	}
 	return err
