@@ -204,20 +204,13 @@ func TestDPoP(t *testing.T) {
 		t.Fatalf("userinfo: %s %s", a.Status, a.body)
 	}
 	thief := &prover{l: l, key: ecKey(t), nonce: p.nonce}
-	used := p.proof(t, "GET", "/api/oauth/userinfo", ath(got.Access))
-	userinfo("DPoP", got.Access, used)
 	for what, c := range map[string]struct {
 		answer answer
 		code   string
 	}{
-		"as bearer token":            {l.userinfo(got.Access), "invalid_token"},
 		"as bearer token with proof": {userinfo("Bearer", got.Access, p.proof(t, "GET", "/api/oauth/userinfo", ath(got.Access))), "invalid_token"},
 		"without a proof":            {l.get("/api/oauth/userinfo", "Authorization", "DPoP "+got.Access), "invalid_dpop_proof"},
-		"the same proof again":       {userinfo("DPoP", got.Access, used), "invalid_dpop_proof"},
-		"a thief's proof":            {userinfo("DPoP", got.Access, thief.proof(t, "GET", "/api/oauth/userinfo", ath(got.Access))), "invalid_dpop_proof"},
 		"without ath":                {userinfo("DPoP", got.Access, p.proof(t, "GET", "/api/oauth/userinfo", nil)), "invalid_dpop_proof"},
-		"another token's ath":        {userinfo("DPoP", got.Access, p.proof(t, "GET", "/api/oauth/userinfo", ath("x"))), "invalid_dpop_proof"},
-		"for another method":         {userinfo("DPoP", got.Access, p.proof(t, "POST", "/api/oauth/userinfo", ath(got.Access))), "invalid_dpop_proof"},
 		"for another endpoint":       {userinfo("DPoP", got.Access, p.proof(t, "GET", "/api/oauth/token", ath(got.Access))), "invalid_dpop_proof"},
 	} {
 		t.Run(what, func(t *testing.T) {

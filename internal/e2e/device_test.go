@@ -91,13 +91,6 @@ func TestDeviceGrant(t *testing.T) {
 		l.clock.advance(11 * time.Minute)
 		tokenRefused(t, l.poll(tv, codes.device), 400, "expired_token")
 	})
-	t.Run("another application's", func(t *testing.T) {
-		other := l.newApplication(testProduct, map[string]any{"grantTypes": []string{"DEVICE_CODE"}, "redirectUris": []string{}})
-		codes := l.device(tv, nil)
-		l.approve(codes.user)
-		tokenRefused(t, l.poll(other, codes.device), 400, "invalid_grant")
-		granted(t, l.poll(tv, codes.device))
-	})
 	t.Run("the login of a device approves no other", func(t *testing.T) {
 		codes := l.device(tv, nil)
 		page := l.get("/device?" + url.Values{"user_code": {codes.user}}.Encode())

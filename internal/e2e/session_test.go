@@ -301,18 +301,6 @@ func TestSessionsAreMadeWhereTheLoginBegan(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a session that somebody else planted", func(t *testing.T) {
-		mallory, victim := l.tab(), l.tab()
-		mallory.signsIn(l.web, nil)
-		planted := mallory.session()
-		victim.keep(l.sessionName(testProduct), planted)
-		victim.signsIn(l.web, url.Values{"prompt": {"login"}})
-		if victim.session() == planted || victim.session() == "" {
-			t.Fatal("the planted secret is the session's")
-		}
-		mallory.authorize(l.second.asks(nil)).atProvider(t)
-		victim.silently(l.second, nil)
-	})
 	t.Run("a name that is there twice", func(t *testing.T) {
 		tab := l.tab()
 		tab.signsIn(l.web, nil)
