@@ -32,7 +32,8 @@ type scene struct {
 	op                   *federationtest.OpenIDProvider
 	upstream, elsewhere  connection // to it, and to another one
 	fed                  *federation
-	organization, victim string // ids of acme.example, and of alice there
+	organization, victim string // ids of acme.example, of alice there
+	connection           string // and of the connection over which she signs in
 }
 
 func newScene(t *testing.T) *scene {
@@ -48,6 +49,7 @@ func newScene(t *testing.T) *scene {
 	info := s.userinfo(s.signsIn(s.web, nil).Access).json(t)
 	s.organization, _ = info["organization_id"].(string)
 	s.victim, _ = info["sub"].(string)
+	s.connection, _ = info["connection_id"].(string)
 
 	s.fed = &federation{program: s.program, web: s.web, organizationID: s.fedOrganization()}
 	s.op = s.openID(t, "ours")
@@ -823,7 +825,7 @@ var onBrowsers = []attack{
 var onPeople = []attack{
 	{"device approved by another site", "RFC 8628 §5.4", func(_ *testing.T, s *scene) answer {
 		codes := s.device(s.tv, nil)
-		return s.tab().post("/device", url.Values{"user_code": {codes.user}, "action": {"approve"}, "connection": {s.upstream.id}},
+		return s.tab().post("/device", url.Values{"user_code": {codes.user}, "action": {"approve"}, "connection": {s.connection}},
 			"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
 	}, forbidden},
 	{"device whose code the attacker confirms and the victim signs in for", "RFC 8628 §5.4", func(t *testing.T, s *scene) answer {
@@ -836,7 +838,7 @@ var onPeople = []attack{
 		codes := s.device(s.tv, nil)
 		tab := s.tab()
 		tab.signsIn(s.web, nil)
-		tab.get("/device?" + url.Values{"user_code": {codes.user}, "action": {"approve"}, "connection": {s.upstream.id}}.Encode())
+		tab.get("/device?" + url.Values{"user_code": {codes.user}, "action": {"approve"}, "connection": {s.connection}}.Encode())
 		return s.poll(s.tv, codes.device)
 	}, asJSON(400, "authorization_pending")},
 	{"device over another project's connection", "RFC 8628 §5.4", func(_ *testing.T, s *scene) answer {
