@@ -1,6 +1,10 @@
 package scim
 
-import "strings"
+import (
+	"strings"
+	"sync"
+	"time"
+)
 
 // The URNs of RFC 7643 §8.7 and RFC 7644 §8.2.
 const (
@@ -32,6 +36,7 @@ const (
 	Reference
 	Binary
 	Complex
+	free // whatever JSON holds: in an extension without a schema
 )
 
 // Mutability says who may change an attribute, RFC 7643 §2.2. The zero value is "readWrite".
@@ -66,21 +71,33 @@ const (
 	Global
 )
 
+func (t Type) String() string {
+	return [...]string{"string", "boolean", "decimal", "integer", "dateTime", "reference", "binary", "complex", "any"}[t]
+}
+
+func (m Mutability) String() string {
+	return [...]string{"readWrite", "readOnly", "immutable", "writeOnly"}[m]
+}
+
+func (r Returned) String() string { return [...]string{"default", "always", "never", "request"}[r] }
+
+func (u UniqueIn) String() string { return [...]string{"none", "server", "global"}[u] }
+
 // Attribute is one attribute of a schema with its characteristics, RFC 7643 §2.2 and §7.
 type Attribute struct {
-	Name, Description              string
-	Type                           Type
-	MultiValued, Required          bool
-	CaseExact                      bool
-	Mutability                     Mutability
-	Returned                       Returned
-	Uniqueness                     UniqueIn
-	CanonicalValues, ReferenceType []string
-	Sub                            []Attribute
+	Name, Description               string
+	Type                            Type
+	MultiValued, Required           bool
+	CaseExact                       bool
+	Mutability                      Mutability
+	Returned                        Returned
+	Uniqueness                      UniqueIn
+	CanonicalValues, ReferenceTypes []string
+	Sub                             []Attribute // of a complex one
 
 	limit int               // bytes of a value; 0 for MaxText
-	only  bool              // whether other values than the canonical ones are refused
-	check func(string) bool // whether a value is one; nil for any
+	only  bool              // whether values other than the canonical ones are refused
+	check func(string) bool // whether a text is a value; nil for any
 	subs  map[string]*Attribute
 }
 
@@ -98,33 +115,20 @@ type ResourceType struct {
 	Schema                      *Schema
 	Extensions                  []*Schema // none is required
 
-	names map[string]*Attribute // with the attributes of every resource
+	names map[string]*Attribute // of the schema, with the attributes of every resource
 }
 
-// Attribute finds an attribute of the resource type by its path without regard to case: "userName", "name.givenName",
+// Attribute finds an attribute by its path without regard to case: "userName", "name.givenName",
 // "urn:…:enterprise:2.0:User:department".
 func (t *ResourceType) Attribute(path string) (*Attribute, bool) {
-	p, err := parsePath(t, path)
-	if err != nil || p.attr == nil || p.Filter != nil {
+	p, err := t.path(path)
+	if err != nil || p.attr == nil || p.attr.Type == free {
 		return nil, false
 	}
 	if p.sub != nil {
 		return p.sub, true
 	}
-	return p.attr, p.Sub == ""
-}
-
-// index makes the tables of names, once for each schema.
-func index(list []Attribute) map[string]*Attribute {
-	names := make(map[string]*Attribute, 2*len(list))
-	for i := range list {
-		a := &list[i]
-		names[a.Name], names[strings.ToLower(a.Name)] = a, a
-		if a.Type == Complex {
-			a.subs = index(a.Sub)
-		}
-	}
-	return names
+	return p.attr, true
 }
 
 func newSchema(s Schema) *Schema {
@@ -140,20 +144,99 @@ func newResourceType(t ResourceType) *ResourceType {
 	return &t
 }
 
-// find looks a name up without regard to case.
+// index makes the tables of names: each name as it is spelled, and in lower case.
+func index(list []Attribute) map[string]*Attribute {
+	names := make(map[string]*Attribute, 2*len(list))
+	for i := range list {
+		a := &list[i]
+		names[a.Name], names[lower(a.Name)] = a, a
+		if a.Type == Complex {
+			a.subs = index(a.Sub)
+		}
+	}
+	return names
+}
+
+// find looks a name up without regard to case (RFC 7643 §2.1).
 func find(names map[string]*Attribute, name string) *Attribute {
 	if a, ok := names[name]; ok {
 		return a
 	}
-	return names[strings.ToLower(name)]
+	return names[lower(name)]
 }
 
-// extension finds the schema of a known extension.
+// child is the sub-attribute of a name, or nil.
+func (a *Attribute) child(name string) *Attribute {
+	if a.Type == free {
+		return anything
+	}
+	return find(a.subs, name)
+}
+
+// anything is the attribute of which no schema says anything; RFC 7643 §2.2 gives the defaults.
+var anything = &Attribute{Type: free}
+
+// extension is the schema of an extension the type knows, or nil.
 func (t *ResourceType) extension(urn string) *Schema {
 	for _, s := range t.Extensions {
-		if strings.EqualFold(s.ID, urn) {
+		if sameName(s.ID, urn) {
 			return s
 		}
 	}
 	return nil
+}
+
+// lower is s with ASCII letters in lower case: names and URNs know no others.
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				b[i] = lowerByte(b[i])
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// sameName compares two names without regard to the case of ASCII letters.
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i] != b[i] && lowerByte(a[i]) != lowerByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isURN reports whether a name is that of a schema, or qualified by one.
+func isURN(name string) bool { return len(name) > 4 && sameName(name[:4], "urn:") }
+
+// zones remembers the names of time zones that there are, so that the database is read once for each.
+var zones sync.Map
+
+// isTimeZone reports whether the IANA database that the program has knows the name. "Local" is Go's own, not IANA's.
+func isTimeZone(name string) bool {
+	if _, ok := zones.Load(name); ok {
+		return true
+	}
+	if name == "" || name == "Local" || strings.HasPrefix(name, "/") {
+		return false
+	}
+	if _, err := time.LoadLocation(name); err != nil {
+		return false
+	}
+	zones.Store(name, nil)
+	return true
 }

@@ -17,14 +17,15 @@ type Resource = map[string]any
 
 // Limits on what a client sends. Whoever reads the request limits its bytes.
 const (
-	MaxDepth      = 10      // brackets inside brackets, in a body
-	MaxValues     = 1000    // values of one multi-valued attribute, other than members
-	MaxMembers    = 200_000 // members of a group, in one request
-	MaxText       = 64 << 10
-	MaxName       = 1024 // bytes of userName, externalId, displayName and of an address in emails
-	MaxAttributes = 200  // attributes in one object, known ones or not
-	MaxExtensions = 20   // extensions without a schema, in one resource
-	MaxOperations = 1000 // in one PATCH
+	MaxDepth      = 10       // brackets inside brackets, in a body
+	MaxValues     = 1000     // values of one multi-valued attribute, other than members
+	MaxMembers    = 200_000  // members of a group, in one request
+	MaxResource   = 1 << 20  // bytes of a resource, about, without members
+	MaxText       = 64 << 10 // bytes of a text
+	MaxName       = 1024     // bytes of userName, externalId, displayName and of an address in emails
+	MaxAttributes = 200      // attributes in one object, known ones or not
+	MaxExtensions = 20       // extensions without a schema, in one resource
+	MaxOperations = 1000     // in one PATCH
 	MaxFilter     = 8 << 10
 	MaxTerms      = 250 // comparisons in one filter
 	MaxNesting    = 20  // brackets inside brackets, in a filter
