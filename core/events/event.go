@@ -77,6 +77,11 @@ const (
 	PolisDirectoryDeleted     = "dsync.deleted"
 )
 
+// PolisTypes are all names that Polis has.
+var PolisTypes = []string{PolisUserCreated, PolisUserUpdated, PolisUserDeleted, PolisGroupCreated, PolisGroupUpdated, PolisGroupDeleted,
+	PolisGroupUserAdded, PolisGroupUserRemoved, PolisSSOCreated, PolisSSOActivated, PolisSSODeactivated, PolisSSODeleted,
+	PolisDirectoryCreated, PolisDirectoryActivated, PolisDirectoryDeactivated, PolisDirectoryDeleted}
+
 // letter is what one commit puts into the outbox: all its events.
 type letter struct {
 	ID        string  `json:"id"`
@@ -96,7 +101,7 @@ func letterHead(l letter) store.Doc {
 }
 
 // Outbox is the operation that tells events of one project, for the commit that makes the change: with it they are there,
-// or neither is. Make it once for a commit that is tried again. Call Wake behind the commit.
+// or neither is; at most 400 events and 2 MiB. Make it once for a commit that is tried again. Call Wake behind the commit.
 func (s *Service) Outbox(projectID string, list ...Event) store.Op {
 	l := letter{ID: s.IDs.UUID(), ProjectID: projectID, Events: make([]Event, len(list))}
 	for i, e := range list {

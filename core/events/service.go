@@ -3,8 +3,10 @@ package events
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/portico-sso/portico/core/cache"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/record"
@@ -31,31 +33,96 @@ type Options struct {
 	KeepEvents, KeepDeliveries time.Duration
 }
 
+// How long things are kept where nobody chose.
+const (
+	DefaultKeepEvents     = 30 * 24 * time.Hour
+	DefaultKeepDeliveries = 7 * 24 * time.Hour
+)
+
 // Service keeps events and tells them.
 type Service struct {
 	Options
-	letters record.Repo[letter]
-	wake    chan struct{}
+	letters    record.Repo[letter]
+	entries    record.Repo[entry]
+	positions  record.Repo[position]
+	endpoints  record.Repo[Endpoint]
+	deliveries record.Repo[Delivery]
+	healths    record.Repo[health]
+	byScope    *cache.Cache[[]Endpoint]
+	slugs      *cache.Cache[names]
+	relays     *lease.Keeper // of projects
+	leases     *lease.Keeper // of endpoints
+	wake, due  chan struct{}
+	watchers   watchers
+	senders    senders
+
+	mu   sync.Mutex
+	said map[string]time.Time
 }
 
 // NewService makes the service.
 func NewService(o Options) *Service {
-	s := &Service{Options: o, wake: make(chan struct{}, 1)}
+	if o.KeepEvents == 0 {
+		o.KeepEvents = DefaultKeepEvents
+	}
+	if o.KeepDeliveries == 0 {
+		o.KeepDeliveries = DefaultKeepDeliveries
+	}
+	s := &Service{Options: o, wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
+		byScope: cache.New[[]Endpoint](o.IDs.Now), slugs: cache.NewFor[names](o.IDs.Now, time.Minute),
+		relays: o.Leases.Keeper(relayLease), leases: o.Leases.Keeper(senderLease),
+		watchers: watchers{all: map[string]map[chan struct{}]struct{}{}},
+		senders:  senders{busy: map[string]bool{}, paused: map[string]time.Time{}}, said: map[string]time.Time{}}
 	s.letters = record.Repo[letter]{Store: o.Records, Collection: outbox, Noun: "outbox document",
 		Head: letterHead, SetVersion: func(l *letter, v int64) { l.version = v }}
+	s.entries = record.Repo[entry]{Store: o.Records, Collection: entries, Noun: "event",
+		Head: entryHead, SetVersion: func(e *entry, v int64) { e.version = v }}
+	s.positions = record.Repo[position]{Store: o.Records, Collection: positions, Noun: "event log",
+		Head: positionHead, SetVersion: func(p *position, v int64) { p.version = v }}
+	s.endpoints = record.Repo[Endpoint]{Store: o.Records, Collection: endpoints, Noun: "webhook endpoint",
+		Head: endpointHead, SetVersion: func(e *Endpoint, v int64) { e.Version = v }}
+	s.deliveries = record.Repo[Delivery]{Store: o.Records, Collection: deliveries, Noun: "delivery",
+		Head: deliveryHead, SetVersion: func(d *Delivery, v int64) { d.version = v }}
+	s.healths = record.Repo[health]{Store: o.Records, Collection: healths, Noun: "health of a webhook endpoint",
+		Head: healthHead, SetVersion: func(h *health, v int64) { h.version = v }}
+	o.Leases.Do(replayKind, s.replayPageOf)
 	return s
 }
 
 // Collections declares what this module stores.
-func Collections() store.Schema { return store.Schema{outboxCollection} }
+func Collections() store.Schema {
+	return store.Schema{outboxCollection, entryCollection, positionCollection, endpointCollection, deliveryCollection, {Name: healths}}
+}
 
 // Wake says that a commit put events into the outbox of a project, so that they are told at once. Without it they are told
 // a second later.
-func (s *Service) Wake(projectID string) {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+func (s *Service) Wake(string) { ring(s.wake) }
+
+// names are the slugs that payloads for Polis's receivers hold.
+type names struct{ product, tenant string }
+
+func (s *Service) names(ctx context.Context, projectID, organizationID string) (names, error) {
+	return s.slugs.Get(projectID+"/"+organizationID, func() (n names, err error) {
+		n.product, n.tenant, err = s.Names(ctx, projectID, organizationID)
+		return n, err
+	})
+}
+
+const sayAgain = time.Minute
+
+// maySay says whether a complaint is due again: what is found anew each second is not logged each second.
+func (s *Service) maySay(what string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if last, ok := s.said[what]; ok && now.Sub(last) < sayAgain {
+		return false
 	}
+	if len(s.said) > 1000 {
+		clear(s.said)
+	}
+	s.said[what] = now
+	return true
 }
 
 func (s *Service) now() time.Time { return s.IDs.Now().UTC() }
