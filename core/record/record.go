@@ -55,6 +55,15 @@ func (r Repo[T]) Get(ctx context.Context, id string) (T, error) {
 	return r.decode(d)
 }
 
+// GetMany reads the values that are there of at most store.MaxPage, in the order asked. No id may be empty or too long.
+func (r Repo[T]) GetMany(ctx context.Context, ids []string) ([]T, error) {
+	docs, err := r.Store.GetMany(ctx, r.Collection, ids)
+	if err != nil {
+		return nil, r.Fault(err)
+	}
+	return r.decodeAll(docs)
+}
+
 // First reads the first value of a range; an empty range is a NotFound fault.
 func (r Repo[T]) First(ctx context.Context, q store.Range) (T, error) {
 	q.Limit = 1
@@ -75,6 +84,10 @@ func (r Repo[T]) Range(ctx context.Context, q store.Range) ([]T, error) {
 	if err != nil {
 		return nil, r.Fault(err)
 	}
+	return r.decodeAll(docs)
+}
+
+func (r Repo[T]) decodeAll(docs []store.Doc) ([]T, error) {
 	items := make([]T, 0, len(docs))
 	for _, d := range docs {
 		v, err := r.decode(d)
