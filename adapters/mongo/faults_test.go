@@ -38,14 +38,18 @@ func newServer(t testing.TB) storefault.Server {
 	return server{s}
 }
 
+// The cases run side by side: each has a fake of its own, and most of their time the driver waits.
 func TestFaults(t *testing.T) {
-	a := faults
-	a.Engines = []storefault.Engine{{
-		Name:  "fake",
-		Fresh: func(t testing.TB) string { return newServer(t).Fresh(t) },
-		Start: newServer,
-	}}
-	storefault.Run(t, a)
+	e := storefault.Engine{Fresh: func(t testing.TB) string { return newServer(t).Fresh(t) }, Start: newServer}
+	for name, run := range map[string]func(*testing.T, storefault.Engine){
+		"two_instances": faults.TwoInstances, "cut_commit": faults.CutCommit, "network": faults.Network,
+		"restart": faults.Restart, "kill": faults.Kill,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, e)
+		})
+	}
 }
 
 func TestFaultsOfServer(t *testing.T) {

@@ -2,8 +2,10 @@ package mongo_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"net/url"
+	"os"
 	"testing"
 
 	"github.com/portico-sso/portico/adapters/mongo"
@@ -14,6 +16,15 @@ import (
 )
 
 var quiet = store.DriverOptions{Logger: slog.New(slog.DiscardHandler)}
+
+// TestMain has more tests run side by side than there are processors, as most of their time the driver waits.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func fake(t *testing.T, o mongofake.Options) *mongofake.Server {
 	t.Helper()
