@@ -67,7 +67,9 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-func thing(name string) store.Op { return store.Insert(things, store.Doc{ID: name, Body: []byte("{}")}) }
+func thing(name string) store.Op {
+	return store.Insert(things, store.Doc{ID: name, Body: []byte("{}")})
+}
 
 func (b *bench) things(t *testing.T) int64 {
 	t.Helper()
