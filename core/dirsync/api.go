@@ -49,6 +49,11 @@ func (s *Service) PageProjectDirectories(ctx context.Context, projectID string, 
 	panic("soon")
 }
 
+// CountProjectDirectories counts a project's directories; "" those of all projects.
+func (s *Service) CountProjectDirectories(ctx context.Context, projectID string) (int64, error) {
+	panic("soon")
+}
+
 // UpdateDirectory changes a directory. Faults: NotFound, Invalid.
 func (s *Service) UpdateDirectory(ctx context.Context, directoryID string, in DirectoryInput) (Directory, error) {
 	panic("soon")
@@ -149,6 +154,12 @@ func (s *Service) Members(ctx context.Context, d Directory, groupID string, limi
 
 // CountMembers counts the direct members of a group.
 func (s *Service) CountMembers(ctx context.Context, d Directory, groupID string) (int64, error) {
+	panic("soon")
+}
+
+// UserMembers reads limit of the direct members of a group that are users, by id and behind the first offset ones, and counts
+// all of these. A group that is not there has none.
+func (s *Service) UserMembers(ctx context.Context, d Directory, groupID string, offset, limit int) (ids []string, total int64, err error) {
 	panic("soon")
 }
 
