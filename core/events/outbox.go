@@ -83,5 +83,5 @@ func (c *scan) read(d store.Doc) *letter {
 func unopened(err error) bool {
 	var missing *seal.MissingKeyError
 	var wrong *seal.OpenError
-	return errors.As(err, &missing) || errors.As(err, &wrong)
+	return errors.As(err, &missing) || errors.As(err, &wrong) || errors.Is(err, seal.ErrFormat)
 }
