@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/fault"
@@ -87,7 +88,20 @@ func writePlainError(w http.ResponseWriter, status int, message string) {
 	_, _ = io.WriteString(w, message)
 }
 
+// writeCodedError is dialect 2 of §0.4.
+func writeCodedError(w http.ResponseWriter, status int, message string) {
+	type body struct {
+		Message string `json:"message"`
+		Code    int    `json:"code"`
+	}
+	writeJSON(w, answer{status, map[string]body{"error": {message, status}}})
+}
+
 func writeJSON(w http.ResponseWriter, a answer) {
+	if c, ok := a.body.(counted); ok {
+		w.Header().Set("X-Total-Count", strconv.FormatInt(c.total, 10))
+		a.body = c.body
+	}
 	if a.body == nil {
 		w.WriteHeader(a.status)
 		return

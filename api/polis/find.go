@@ -71,8 +71,8 @@ func (h *handler) ofTenant(ctx context.Context, product, tenant string) ([]sso.C
 }
 
 // every reads a listing to its end: Polis stops silently after fifty, which loses connections (§11.3, 27).
-func every(next func(after string) (corerecord.Page[sso.Connection], error)) ([]sso.Connection, error) {
-	var found []sso.Connection
+func every[T any](next func(after string) (corerecord.Page[T], error)) ([]T, error) {
+	var found []T
 	for after := ""; ; {
 		page, err := next(after)
 		if err != nil {

@@ -1,50 +1,90 @@
-// Package polis is the management API that clients of Ory Polis rely on: SSO connections at /api/v1/sso. The numbers
-// in its comments (§1.1) are those of the contract that docs/polis.md describes. Where Polis answers 500 to bad input
+// Package polis is the management API that clients of Ory Polis rely on: SSO connections at /api/v1/sso, directories and what
+// they provision at /api/v1/dsync, and counts at /api/v1/stats. The numbers in its comments (§1.1) are those of the contract that docs/polis.md describes. Where Polis answers 500 to bad input
 // this package answers 400 with the same text.
 package polis
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
 )
 
-// Services are what the API works with. All are required.
+// Services are what the API works with. All are required but SyncGoogle.
 type Services struct {
 	Projects      *project.Service
 	Organizations *organization.Service
 	SSO           *sso.Service
+	Directories   *dirsync.Service
+	Events        *events.Service
 	Admin         *admin.Service
 	Logger        *slog.Logger
+	Now           func() time.Time
+	PublicURL     string
+	// SyncGoogle has the directories of Google Workspaces read now, in the background.
+	SyncGoogle func()
 }
 
 // New makes the handler of everything below /api/ that no other handler serves: this API, and the refusal of the rest.
 func New(s Services) http.Handler {
 	h := &handler{Services: s}
 	sso := endpoint{write: writeError, verbs: []verb{
-		{http.MethodGet, h.list}, {http.MethodPost, h.post}, {http.MethodPatch, h.patch}, {http.MethodDelete, h.delete},
+		get(h.list), {method: http.MethodPost, serve: h.post}, {method: http.MethodPatch, serve: h.patch}, {method: http.MethodDelete, serve: h.delete},
 	}}
 	config := endpoint{write: writePlainError, verbs: []verb{
-		{http.MethodGet, h.legacyGet}, {http.MethodPost, h.legacyPost}, {http.MethodPatch, h.legacyPatch}, {http.MethodDelete, h.legacyDelete},
+		get(h.legacyGet), {method: http.MethodPost, serve: h.legacyPost}, {method: http.MethodPatch, serve: h.legacyPatch},
+		{method: http.MethodDelete, serve: h.legacyDelete},
 	}}
 	h.endpoints = map[string]endpoint{
 		"/api/v1/sso":                sso,
-		"/api/v1/sso/exists":         {write: writeError, verbs: []verb{{http.MethodGet, h.exists}}},
-		"/api/v1/sso/product":        {write: writeError, verbs: []verb{{http.MethodGet, h.byProduct}}},
+		"/api/v1/sso/exists":         {write: writeError, verbs: []verb{get(h.exists)}},
+		"/api/v1/sso/product":        {write: writeError, verbs: []verb{get(h.byProduct)}},
 		"/api/v1/saml/config":        config,
-		"/api/v1/saml/config/exists": {write: writePlainError, verbs: []verb{{http.MethodGet, h.exists}}},
+		"/api/v1/saml/config/exists": {write: writePlainError, verbs: []verb{get(h.exists)}},
+		"/api/v1/stats":              {write: writeError, verbs: []verb{get(h.stats)}},
+		"/api/v1/stats/product":      {write: writeError, verbs: []verb{{method: http.MethodPost, serve: h.productStats}}},
 	}
+	maps.Copy(h.endpoints, h.directoryEndpoints())
 	return h
+}
+
+// directoryEndpoints are those of §1.4 and §1.5.
+func (h *handler) directoryEndpoints() map[string]endpoint {
+	coded := func(verbs ...verb) endpoint { // all but the list of directories refuses in dialect 2
+		for i := range verbs {
+			verbs[i].write = writeCodedError
+		}
+		return endpoint{write: writeError, verbs: verbs}
+	}
+	return map[string]endpoint{
+		"/api/v1/dsync": {write: writeError, verbs: []verb{get(h.directoriesOf),
+			{method: http.MethodPost, serve: h.createDirectory, write: writeCodedError}}},
+		"/api/v1/dsync/product": {write: writeError, verbs: []verb{get(h.directoriesByProduct)}},
+		"/api/v1/dsync/{directoryId}": coded(get(h.directory), verb{method: http.MethodPatch, serve: h.updateDirectory},
+			verb{method: http.MethodDelete, serve: h.deleteDirectory}),
+		"/api/v1/dsync/users":                    coded(get(h.users)),
+		"/api/v1/dsync/users/{userId}":           coded(get(h.user)),
+		"/api/v1/dsync/groups":                   coded(get(h.groups)),
+		"/api/v1/dsync/groups/{groupId}":         coded(get(h.group)),
+		"/api/v1/dsync/groups/{groupId}/members": coded(get(h.groupMembers)),
+		"/api/v1/dsync/events":                   coded(get(h.log), verb{method: http.MethodDelete, serve: h.clearLog}),
+		"/api/v1/dsync/events/{eventId}":         coded(get(h.logEntry)),
+		"/api/v1/dsync/cron/process-events":      {write: writeError, verbs: []verb{{method: anyMethod, serve: h.processEvents}}},
+		"/api/v1/dsync/cron/sync-google":         {write: writeError, verbs: []verb{{method: anyMethod, serve: h.syncGoogle}}},
+	}
 }
 
 type handler struct {
 	Services
-	endpoints map[string]endpoint
+	endpoints map[string]endpoint // by path, in which {name} stands for one segment
 }
 
 // endpoint is one path: its verbs in the order of the Allow header, and its dialect of errors (§0.4).
@@ -53,15 +93,41 @@ type endpoint struct {
 	verbs []verb
 }
 
+// verb is what one method does. write is its own dialect of errors, where it is not the endpoint's.
 type verb struct {
 	method string
 	serve  func(r *http.Request, p params) (answer, error)
+	write  func(w http.ResponseWriter, status int, message string)
+}
+
+// anyMethod takes all of them.
+const anyMethod = "*"
+
+func get(serve func(r *http.Request, p params) (answer, error)) verb {
+	return verb{method: http.MethodGet, serve: serve}
 }
 
 // answer is a status and what becomes its JSON; nil is no body.
 type answer struct {
 	status int
 	body   any
+}
+
+// data is the envelope of one thing and of most lists (§1.4).
+func data(v any) answer { return answer{http.StatusOK, map[string]any{"data": v}} }
+
+// listing is that of the rest.
+func listing(v any) answer { return answer{http.StatusOK, map[string]any{"data": v, "error": nil}} }
+
+// counted is the body of a page, with how many things there are on all of them: Portico's own header X-Total-Count says it.
+type counted struct {
+	body  any
+	total int64
+}
+
+func (a answer) of(total int64) answer {
+	a.body = counted{a.body, total}
+	return a
 }
 
 func (e endpoint) allow() string {
@@ -74,7 +140,7 @@ func (e endpoint) allow() string {
 
 func (e endpoint) find(method string) (verb, bool) {
 	for _, v := range e.verbs {
-		if v.method == method {
+		if v.method == method || v.method == anyMethod {
 			return v, true
 		}
 	}
@@ -90,12 +156,42 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusUnauthorized, "Unauthorized")
 		return
 	}
-	e, ok := h.endpoints[path]
+	e, ok := h.endpointAt(r, path)
 	if !ok {
 		writeError(w, http.StatusNotFound, "Not found.")
 		return
 	}
 	h.serve(w, r, e)
+}
+
+// endpointAt finds the endpoint of a path and tells the request what stands in its variable segments. A path without any wins.
+func (h *handler) endpointAt(r *http.Request, path string) (endpoint, bool) {
+	if e, ok := h.endpoints[path]; ok && !strings.Contains(path, "{") {
+		return e, true
+	}
+	for pattern, e := range h.endpoints {
+		if matches(r, strings.Split(pattern, "/"), strings.Split(path, "/")) {
+			return e, true
+		}
+	}
+	return endpoint{}, false
+}
+
+func matches(r *http.Request, pattern, path []string) bool {
+	if len(pattern) != len(path) {
+		return false
+	}
+	for i, segment := range pattern {
+		if variable := strings.HasPrefix(segment, "{"); !variable && segment != path[i] || variable && path[i] == "" {
+			return false
+		}
+	}
+	for i, segment := range pattern {
+		if strings.HasPrefix(segment, "{") {
+			r.SetPathValue(strings.Trim(segment, "{}"), path[i])
+		}
+	}
+	return true
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
@@ -104,6 +200,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 		w.Header().Set("Allow", e.allow())
 		e.write(w, http.StatusMethodNotAllowed, "Method "+r.Method+" not allowed.")
 		return
+	}
+	if v.write != nil {
+		e.write = v.write
 	}
 	p, err := readParams(w, r)
 	if err != nil {
@@ -120,8 +219,10 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 
 // canonical gives the path that serves an alias (§0.2).
 func canonical(path string) string {
-	if rest, ok := strings.CutPrefix(path, "/api/v1/connections"); ok && (rest == "" || rest[0] == '/') {
-		return "/api/v1/sso" + rest
+	for alias, served := range map[string]string{"/api/v1/connections": "/api/v1/sso", "/api/v1/directory-sync": "/api/v1/dsync"} {
+		if rest, ok := strings.CutPrefix(path, alias); ok && (rest == "" || rest[0] == '/') {
+			return served + rest
+		}
 	}
 	return path
 }
