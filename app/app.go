@@ -14,6 +14,7 @@ import (
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 
+	"github.com/portico-sso/portico/adapters/argon2"
 	"github.com/portico-sso/portico/adapters/jose"
 	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/adapters/mongo"
@@ -26,9 +27,12 @@ import (
 	"github.com/portico-sso/portico/adapters/sqlite"
 	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/events"
+	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
@@ -112,7 +116,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			newServices,
 			newHandler,
 		),
-		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground),
+		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground, tellInBackground),
 		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
 	)
 	if err := a.fx.Err(); err != nil {
@@ -134,6 +138,8 @@ func (e *startError) Unwrap() error { return e.err }
 type Services struct {
 	Projects      *project.Service
 	Organizations *organization.Service
+	Leases        *lease.Service
+	Events        *events.Service
 	Identities    *identity.Service
 	SSO           *sso.Service
 	OAuth         *oauth.Service
@@ -163,8 +169,15 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 			return nil, startFault(first.what+" cannot be read or made", err)
 		}
 	}
-	s := &Services{Signing: signing, Admin: admins, firstAdminKey: firstAdminKey, Projects: project.NewService(records.Store, ids), Identities: identity.NewService(records.Store, ids)}
+	s := &Services{Signing: signing, Admin: admins, firstAdminKey: firstAdminKey, Projects: project.NewService(records.Store, ids), Leases: lease.NewService(records.Store, ids, o.logger)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
+	s.Events = events.NewService(events.Options{Records: records.Store, IDs: ids, Leases: s.Leases, Send: newFetcher(c), Logger: o.logger, Names: s.slugs})
+	s.Identities = identity.NewService(identity.Options{
+		Records: records.Store, IDs: ids, Events: s.Events, Organizations: s.Organizations, Passwords: argon2.New(),
+		Connected: func(ctx context.Context, organizationID string) (bool, error) {
+			return s.SSO.Connected(ctx, organizationID)
+		},
+	})
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities,
@@ -179,6 +192,19 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})
 	return s, nil
+}
+
+// slugs are the names of a project and of an organization; "" of what is gone.
+func (s *Services) slugs(ctx context.Context, projectID, organizationID string) (product, tenant string, err error) {
+	p, err := s.Projects.Get(ctx, projectID)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return "", "", err
+	}
+	o, err := s.Organizations.Get(ctx, organizationID)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return "", "", err
+	}
+	return p.Slug, o.Slug, nil
 }
 
 func newSAML() federation.SAML { return saml.New() }

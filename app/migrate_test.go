@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -15,7 +16,12 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/core/events"
+	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/oauth"
+	"github.com/portico-sso/portico/core/organization"
+	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/internal/demo"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/migrate"
@@ -55,6 +61,7 @@ func TestKeysOfTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = closeAll(all) })
+	tellSomething(t, all[0].Store, logger)
 	for _, collection := range all[0].Schema() {
 		if (collection.Keys == nil) != (len(collection.Indexes) == 0) {
 			t.Errorf("%s has %d indexes and keys: %v", collection.Name, len(collection.Indexes), collection.Keys != nil)
@@ -76,6 +83,44 @@ func TestKeysOfTheSchema(t *testing.T) {
 			if err != nil || !maps.Equal(keys, d.Keys) {
 				t.Errorf("%s %s: the schema says %q, %v; it has %q", collection.Name, d.ID, keys, err, d.Keys)
 			}
+		}
+	}
+}
+
+// tellSomething leaves documents behind that a running program works off: an event in the outbox, one that is on its way to
+// a webhook, and a job. It gives the organization a domain, too.
+func tellSomething(t *testing.T, records *store.Store, logger *slog.Logger) {
+	t.Helper()
+	ids := id.Source{Now: time.Now, Rand: rand.Reader}
+	projects := project.NewService(records, ids)
+	organizations := organization.NewService(records, projects, ids)
+	jobs := lease.NewService(records, ids, logger)
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: jobs, Logger: logger,
+		Names: func(context.Context, string, string) (string, string, error) { return "", "", nil }})
+	p, err := projects.BySlug(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := organizations.List(t.Context(), p.ID, 1, "")
+	if err != nil || len(found.Items) != 1 {
+		t.Fatal(found, err)
+	}
+	o := found.Items[0]
+	e := events.Event{Type: events.IdentityUpdated, OrganizationID: o.ID}
+	for _, act := range []func() error{
+		func() error { _, err := organizations.AddDomain(t.Context(), o.ID, "example.com"); return err },
+		func() error {
+			_, err := told.CreateEndpoint(t.Context(), events.Scope{ProjectID: p.ID}, events.Input{URL: ptr("https://hooks.example.com/")})
+			return err
+		},
+		func() error { return records.Commit(t.Context(), told.Outbox(p.ID, e)) },
+		func() error { return told.Relay(t.Context()) },
+		func() error {
+			return records.Commit(t.Context(), told.Outbox(p.ID, e), jobs.Ask("nothing", "nobody", nil))
+		},
+	} {
+		if err := act(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

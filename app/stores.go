@@ -13,8 +13,10 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/keypair"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
@@ -26,7 +28,7 @@ import (
 
 func recordSchema() store.Schema {
 	return slices.Concat(project.Collections(), organization.Collections(), identity.Collections(),
-		keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections())
+		lease.Collections(), events.Collections(), keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections())
 }
 
 func sessionSchema() store.Schema {
@@ -162,6 +164,7 @@ func driverFor(scheme string, drivers []store.Driver) (store.Driver, error) {
 const (
 	sweepEvery  = time.Minute
 	rotateEvery = time.Hour // how often it is asked whether a key is due
+	tellEvery   = time.Second
 	sweepBatch  = 1000
 )
 
@@ -182,6 +185,26 @@ func rotateInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
 			logger.WarnContext(ctx, "signing keys not rotated", "error", err)
 		}
 	})
+}
+
+// tellInBackground moves events from the outbox to the log and to webhooks, and does what jobs ask for.
+func tellInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
+	lc.Append(fx.Hook{OnStop: s.Events.Close}) // behind what is stopped below
+	for _, w := range []struct {
+		what string
+		now  <-chan struct{}
+		work func(context.Context) error
+	}{
+		{"events not written to the log", s.Events.Waiting(), s.Events.Relay},
+		{"events not delivered", s.Events.Due(), s.Events.Dispatch},
+		{"jobs not done", s.Leases.Waiting(), s.Leases.Run},
+	} {
+		inBackground(lc, tellEvery, w.now, func(ctx context.Context) {
+			if err := w.work(ctx); err != nil && ctx.Err() == nil {
+				logger.WarnContext(ctx, "background work failed", "what", w.what, "error", err)
+			}
+		})
+	}
 }
 
 // inBackground does work again and again, and whenever now receives, until the program ends.

@@ -20,8 +20,10 @@ import (
 	"github.com/portico-sso/portico/adapters/oidc"
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
@@ -61,7 +63,7 @@ func (f *fetcher) Fetch(_ context.Context, address string, _ int64) (outbound.Do
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), sso.Collections(),
+	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), sso.Collections(),
 		sso.SessionCollections(), oauth.Collections(), oauth.SessionCollections(), admin.Collections())
 	w := &world{t: t, backend: memory.New(schema), fetch: &fetcher{documents: map[string]string{}}, log: &bytes.Buffer{},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
@@ -77,7 +79,9 @@ func newWorld(t *testing.T) *world {
 
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
-	identities := identity.NewService(records, ids)
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Logger: logger})
+	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
+		Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})

@@ -24,8 +24,10 @@ import (
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/api/polis"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
@@ -47,7 +49,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), admin.Collections(),
+	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), admin.Collections(),
 		sso.Collections(), sso.SessionCollections())
 	backend := memory.New(schema)
 	now := tickingClock()
@@ -60,12 +62,15 @@ func newFixture(t *testing.T) *fixture {
 	ids := id.Source{Now: now, Rand: rand.Reader}
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Logger: logger})
+	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
+		Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	client := outbound.New(outbound.Options{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	f.services = polis.Services{
 		Projects: projects, Organizations: organizations, Admin: admin.NewService(records, ids, []string{"another key", apiKey}), Logger: logger,
 		SSO: sso.NewService(sso.Options{
 			Records: records, Sessions: records, IDs: ids, Projects: projects, Organizations: organizations,
-			Identities: identity.NewService(records, ids), SAML: saml.New(),
+			Identities: identities, SAML: saml.New(),
 			OIDC: oidc.New(oidc.Options{Fetch: client, Send: client, Now: now}), Fetch: client,
 			Digest: ripemd.Digest, EntityID: "https://portico.example.com", PublicURL: "https://portico.example.com", Logger: logger,
 		}),

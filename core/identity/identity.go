@@ -1,4 +1,5 @@
-// Package identity keeps identities: the persons of an organization, and what links them to identity providers.
+// Package identity keeps identities: the persons of an organization, their names, links and passwords. It is the only place
+// where one person becomes one identity.
 package identity
 
 import (
@@ -6,24 +7,51 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/record"
+	"github.com/portico-sso/portico/ports/password"
 	"github.com/portico-sso/portico/ports/store"
 )
 
 // Identity is one person of an organization.
 type Identity struct {
-	ID             string          `json:"id"` // sub for applications
-	ProjectID      string          `json:"projectId"`
-	OrganizationID string          `json:"organizationId"`
-	Active         bool            `json:"active"`
-	Epoch          int64           `json:"epoch"` // raised to end all access that was given before
-	Traits         json.RawMessage `json:"traits"`
+	ID             string `json:"id"` // sub for applications, and the id of a SCIM user
+	ProjectID      string `json:"projectId"`
+	OrganizationID string `json:"organizationId"`
+	DirectoryID    string `json:"directoryId,omitempty"` // that provisions it; "" for none
+	ByAdmin        bool   `json:"byAdmin,omitempty"`     // an administrator made it, and no login
+
+	// The names by which the person is found: see name. Addresses holds those alone that are believed.
+	UserName   string   `json:"userName,omitempty"`
+	ExternalID string   `json:"externalId,omitempty"`
+	Addresses  []string `json:"addresses,omitempty"`
+
+	Active bool  `json:"active"`
+	Epoch  int64 `json:"epoch"` // raised to end all access that was given before
+	// Provisioned is active as the directory last said: what an administrator decided stands until that changes.
+	Provisioned bool `json:"provisioned,omitempty"`
+
+	Traits json.RawMessage `json:"traits"` // a JSON object: what the last login, the directory or an administrator said
+	// Profile is what the last login said, where Traits are the directory's: applications see it.
+	Profile        json.RawMessage `json:"profile,omitempty"`
+	MetadataPublic json.RawMessage `json:"metadataPublic,omitempty"`
+	MetadataAdmin  json.RawMessage `json:"metadataAdmin,omitempty"`
+	HasPassword    bool            `json:"hasPassword,omitempty"`
+	EventSeq       int64           `json:"eventSeq,omitempty"` // of the last event
 	CreatedAt      time.Time       `json:"createdAt"`
 	UpdatedAt      time.Time       `json:"updatedAt"`
 
 	Version int64 `json:"-"`
+}
+
+// Seen is what applications see of the person.
+func (i Identity) Seen() json.RawMessage {
+	if len(i.Profile) > 0 {
+		return i.Profile
+	}
+	return i.Traits
 }
 
 // link ties an identity to one subject of one connection.
@@ -38,19 +66,22 @@ type link struct {
 }
 
 const (
-	collection = "identities"
-	links      = "identity_links"
+	collection     = "identities"
+	links          = "identity_links"
+	byOrganization = "by_organization"
 )
 
 // Collections declares what this module stores.
 func Collections() store.Schema {
 	return store.Schema{
 		{Name: collection, Sealed: true, Keys: record.Keys(head), Indexes: []store.Index{
-			{Name: "by_organization", Fields: []string{"organization"}},
+			{Name: byOrganization, Fields: []string{"organization"}},
 		}},
 		{Name: links, Sealed: true, Keys: record.Keys(linkHead), Indexes: []store.Index{
 			{Name: "by_identity", Fields: []string{"identity"}},
 		}},
+		{Name: names, Sealed: true},
+		{Name: passwords, Sealed: true},
 	}
 }
 
@@ -62,122 +93,68 @@ func linkHead(l link) store.Doc {
 	return store.Doc{ID: l.ID, Version: l.version, Keys: map[string]string{"identity": l.IdentityID}}
 }
 
-// Service keeps identities.
-type Service struct {
-	store *store.Store
-	repo  record.Repo[Identity]
-	links record.Repo[link]
-	ids   id.Source
+// Options are what the service is made of. All are required.
+type Options struct {
+	Records       *store.Store
+	IDs           id.Source
+	Events        *events.Service
+	Organizations *organization.Service
+	Passwords     password.Hasher
+	// Connected reports whether an organization has an active connection: people sign in through it then, and not by a
+	// password.
+	Connected func(ctx context.Context, organizationID string) (bool, error)
 }
 
-// NewService makes the service over the store of records.
-func NewService(records *store.Store, ids id.Source) *Service {
-	return &Service{store: records, ids: ids,
+// Service keeps identities.
+type Service struct {
+	Options
+	repo      record.Repo[Identity]
+	links     record.Repo[link]
+	names     record.Repo[name]
+	passwords record.Repo[secret]
+}
+
+// NewService makes the service.
+func NewService(o Options) *Service {
+	return &Service{Options: o,
 		repo: record.Repo[Identity]{
-			Store: records, Collection: collection, Noun: "identity",
+			Store: o.Records, Collection: collection, Noun: "identity",
 			Head: head, SetVersion: func(i *Identity, v int64) { i.Version = v },
 		},
 		links: record.Repo[link]{
-			Store: records, Collection: links, Noun: "identity link",
+			Store: o.Records, Collection: links, Noun: "identity link",
 			Head: linkHead, SetVersion: func(l *link, v int64) { l.version = v },
+		},
+		names: record.Repo[name]{
+			Store: o.Records, Collection: names, Noun: "name of an identity",
+			Head:       func(n name) store.Doc { return store.Doc{ID: n.ID, Version: n.version} },
+			SetVersion: func(n *name, v int64) { n.version = v },
+		},
+		passwords: record.Repo[secret]{
+			Store: o.Records, Collection: passwords, Noun: "password",
+			Head:       func(p secret) store.Doc { return store.Doc{ID: p.ID, Version: p.version} },
+			SetVersion: func(p *secret, v int64) { p.version = v },
 		}}
 }
-
-// Login is who signed in: a subject as one connection of one organization names it.
-type Login struct {
-	ProjectID, OrganizationID, ConnectionID string
-	Subject                                 string
-	Traits                                  json.RawMessage // JSON object
-}
-
-// SignIn finds the identity of a login, or makes it on the first one. The operations it returns belong into the
-// commit that completes the login; there are none when nothing changed. Faults: Forbidden for an inactive identity.
-// A commit that answers ErrConflict, or says that the link is taken, met the same person's other first login: rerun.
-func (s *Service) SignIn(ctx context.Context, in Login) (Identity, []store.Op, error) {
-	linkID := id.Hash(in.ConnectionID, in.Subject)
-	l, err := s.links.Get(ctx, linkID)
-	if fault.Is(err, fault.NotFound) {
-		return s.firstSignIn(in, linkID)
-	}
-	if err != nil {
-		return Identity{}, nil, err
-	}
-	i, err := s.repo.Get(ctx, l.IdentityID)
-	if err != nil {
-		return Identity{}, nil, err
-	}
-	if !i.Active || i.OrganizationID != in.OrganizationID {
-		return Identity{}, nil, fault.New(fault.Forbidden, "identity_inactive", "This account is deactivated. Ask your administrator.")
-	}
-	if string(i.Traits) == string(in.Traits) {
-		return i, nil, nil
-	}
-	i.Traits, i.UpdatedAt = in.Traits, s.ids.Now().UTC()
-	return i, []store.Op{s.repo.Update(i)}, nil
-}
-
-func (s *Service) firstSignIn(in Login, linkID string) (Identity, []store.Op, error) {
-	now := s.ids.Now().UTC()
-	i := Identity{
-		ID: s.ids.UUID(), ProjectID: in.ProjectID, OrganizationID: in.OrganizationID,
-		Active: true, Epoch: 1, Traits: in.Traits, CreatedAt: now, UpdatedAt: now,
-	}
-	l := link{ID: linkID, IdentityID: i.ID, Connection: in.ConnectionID, Subject: in.Subject, CreatedAt: now}
-	return i, []store.Op{s.repo.Insert(i), s.links.Insert(l)}, nil
-}
-
-// SignInRaced reports whether a commit of SignIn's operations met the same person's other first login.
-func SignInRaced(err error) bool { return store.Taken(err, links, "") }
 
 // Get reads an identity.
 func (s *Service) Get(ctx context.Context, identityID string) (Identity, error) {
 	return s.repo.Get(ctx, identityID)
 }
 
+// GetMany reads the identities that are there of at most store.MaxPage.
+func (s *Service) GetMany(ctx context.Context, ids []string) ([]Identity, error) {
+	return s.repo.GetMany(ctx, ids)
+}
+
 // List reads one page of an organization's identities, newest first.
 func (s *Service) List(ctx context.Context, organizationID string, limit int, after string) (record.Page[Identity], error) {
-	return s.repo.List(ctx, store.Range{Index: "by_organization", Eq: []string{organizationID}, Desc: true, Limit: limit, After: after})
+	return s.repo.List(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}, Desc: true, Limit: limit, After: after})
 }
 
 // Count counts them.
 func (s *Service) Count(ctx context.Context, organizationID string) (int64, error) {
-	return s.repo.Count(ctx, store.Range{Index: "by_organization", Eq: []string{organizationID}})
+	return s.repo.Count(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}})
 }
 
-// SetActive deactivates an identity, which ends all access that was given before, or lets it in again. Faults: NotFound.
-func (s *Service) SetActive(ctx context.Context, identityID string, active bool) (Identity, error) {
-	return s.repo.Change(ctx, identityID, func(i *Identity) error {
-		if i.Active && !active {
-			i.Epoch++
-		}
-		i.Active, i.UpdatedAt = active, s.ids.Now().UTC()
-		return nil
-	})
-}
-
-// DeleteAll removes an organization's identities and their links, in pages. Repeating it completes it.
-func (s *Service) DeleteAll(ctx context.Context, organizationID string) error {
-	for {
-		page, err := s.repo.Range(ctx, store.Range{Index: "by_organization", Eq: []string{organizationID}, Limit: 100})
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for _, i := range page {
-			if err := s.delete(ctx, i); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (s *Service) delete(ctx context.Context, i Identity) error {
-	owned, err := s.links.Range(ctx, store.Range{Index: "by_identity", Eq: []string{i.ID}, Limit: store.MaxCommitOps - 1})
-	if err != nil {
-		return err
-	}
-	ops := []store.Op{s.repo.Delete(i)}
-	for _, l := range owned {
-		ops = append(ops, s.links.Delete(l))
-	}
-	return s.repo.Fault(s.repo.Once(ctx, &ops[0], func() error { return s.store.Commit(ctx, ops...) }))
-}
+func (s *Service) now() time.Time { return s.IDs.Now().UTC() }

@@ -217,7 +217,7 @@ func (s *Service) holds(ctx context.Context, a authorization) (*held, error) {
 
 func (h held) profile() (sso.Profile, error) {
 	var p sso.Profile
-	return p, json.Unmarshal(h.person.Traits, &p)
+	return p, json.Unmarshal(h.person.Seen(), &p)
 }
 
 // projectID is the project whose sessions count. A target has a connection or a problem.

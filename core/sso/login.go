@@ -106,6 +106,8 @@ type Login struct {
 
 	request   *loginRequest // nil for an IdP-initiated login
 	subject   string
+	address   string               // the person's, where it is believed; else ""
+	foreign   bool                 // the provider signs in people of anybody
 	traits    json.RawMessage      // the profile
 	assertion federation.Assertion // of SAML
 }
@@ -226,6 +228,7 @@ func (s *Service) describe(login Login) (Login, error) {
 	if login.Profile, err = s.profile(login.assertion); err != nil {
 		return login, err
 	}
+	login.address = login.Profile.Email // the connection is the organization's, and so is what it says
 	login.AuthTime, login.ACR = login.assertion.AuthnInstant, shortACR(login.assertion.AuthnContext)
 	if login.subject, err = subject(login.Profile, login.assertion); err != nil {
 		return login, err
@@ -264,6 +267,7 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 		person, records, err := s.Identities.SignIn(ctx, identity.Login{
 			ProjectID: login.Connection.ProjectID, OrganizationID: login.Connection.OrganizationID,
 			ConnectionID: login.Connection.ID, Subject: login.subject, Traits: login.traits,
+			Foreign: login.foreign, Address: login.address,
 		})
 		if err != nil {
 			return err
@@ -272,6 +276,9 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 			return err
 		}
 		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, append(s.use(login), issued))
+		if err == nil && len(records) > 0 {
+			s.Identities.Woken(person.ProjectID)
+		}
 		return s.completed(ctx, &login, err)
 	})
 }

@@ -209,11 +209,40 @@ func (s *Service) describeOIDC(login Login, claims federation.Claims) (Login, er
 	if o := login.request.OIDC; strings.Contains(o.Issuer, federation.TenantPlaceholder) {
 		login.subject = claims.Issuer + " " + claims.Subject // two tenants may have the same sub for two people
 	}
+	login.foreign = login.Connection.OIDC.foreign(login.request.OIDC.Issuer)
+	if !login.foreign && verifiedEmail(claims) {
+		login.address = login.Profile.Email
+	}
 	login, err := withTraits(login)
 	if err == nil {
 		login.traits, err = json.Marshal(login.Profile.lasting())
 	}
 	return login, err
+}
+
+// foreign reports whether the provider signs in people of anybody: its issuer is of many tenants, and no claim names ours.
+func (o OIDC) foreign(issuer string) bool {
+	claim := ""
+	switch {
+	case strings.Contains(issuer, federation.TenantPlaceholder):
+		claim = "tid"
+	case issuer == "https://accounts.google.com":
+		claim = "hd"
+	default:
+		return false
+	}
+	return !slices.ContainsFunc(o.RequiredClaims, func(r RequiredClaim) bool { return r.Name == claim })
+}
+
+// verifiedEmail reports whether nothing says that the address is not the person's (OpenID Connect Core §5.1). Providers of one
+// organization often say nothing of it.
+func verifiedEmail(c federation.Claims) bool {
+	for _, claims := range []map[string]any{c.IDToken, c.Userinfo} {
+		if v, ok := claims["email_verified"]; ok && v != true && v != "true" {
+			return false
+		}
+	}
+	return true
 }
 
 func unknownState(cause error) error {

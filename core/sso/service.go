@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"log/slog"
+	"slices"
 	"sort"
 	"time"
 
@@ -229,6 +230,15 @@ func (s *Service) DeleteOrganization(ctx context.Context, organizationID string)
 		}
 		return true, s.Identities.DeleteAll(ctx, organizationID)
 	})
+}
+
+// Connected reports whether people of an organization may sign in through a connection: at most cache.TTL old.
+func (s *Service) Connected(ctx context.Context, organizationID string) (bool, error) {
+	list, err := s.CachedByOrganization(ctx, organizationID)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return slices.ContainsFunc(list, Connection.Active), err
 }
 
 func (s *Service) now() time.Time { return s.IDs.Now().UTC() }

@@ -1,0 +1,289 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/portico-sso/portico/core/events"
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/ports/store"
+)
+
+// Input is what an administrator may choose of a person. In an update a nil field stays as it is.
+type Input struct {
+	Traits         json.RawMessage // a JSON object; its "email", where that is a string, is the person's address
+	MetadataPublic json.RawMessage // a JSON object
+	MetadataAdmin  json.RawMessage // a JSON object
+	UserName       *string         // of one whom no directory provisions
+	Active         *bool           // true by default
+	Password       *string         // "" takes it away
+}
+
+// maxTraits bounds each of an administrator's documents, in bytes.
+const maxTraits = 256 << 10
+
+func (in Input) valid() error {
+	for field, document := range map[string]json.RawMessage{"traits": in.Traits, "metadataPublic": in.MetadataPublic, "metadataAdmin": in.MetadataAdmin} {
+		var object map[string]json.RawMessage
+		switch {
+		case document == nil:
+		case len(document) > maxTraits:
+			return fault.At(field, "too_long", "This has at most 256 KiB.")
+		case json.Unmarshal(document, &object) != nil || object == nil:
+			return fault.At(field, "invalid", "Give a JSON object.")
+		}
+	}
+	if in.UserName != nil && len(*in.UserName) > maxUserName {
+		return fault.At("userName", "too_long", "A user name has at most 1024 bytes.")
+	}
+	return nil
+}
+
+const maxUserName = 1024
+
+// address is the email of traits, as a list.
+func address(traits json.RawMessage) []string {
+	var t struct{ Email any }
+	if json.Unmarshal(traits, &t) != nil {
+		return nil
+	}
+	email, _ := t.Email.(string)
+	return addresses([]string{email})
+}
+
+func (in Input) describe(i *Identity) error {
+	if in.Traits != nil {
+		i.Traits = in.Traits
+		if i.ByAdmin {
+			i.Addresses = address(in.Traits)
+		}
+	}
+	if in.MetadataPublic != nil {
+		i.MetadataPublic = in.MetadataPublic
+	}
+	if in.MetadataAdmin != nil {
+		i.MetadataAdmin = in.MetadataAdmin
+	}
+	if in.UserName != nil && *in.UserName != i.UserName {
+		if i.DirectoryID != "" {
+			return fault.At("userName", "provisioned", "The user name is the directory's.")
+		}
+		i.UserName = *in.UserName
+	}
+	if in.Active != nil {
+		i.setActive(*in.Active)
+	}
+	return nil
+}
+
+// Create makes a person of an organization. Faults: NotFound of the organization, Invalid, Taken uniqueness at traits or
+// userName where somebody of the organization has this address or user name, Unavailable busy.
+func (s *Service) Create(ctx context.Context, organizationID string, in Input) (Identity, error) {
+	if in.Traits == nil {
+		in.Traits = json.RawMessage("{}")
+	}
+	if err := in.valid(); err != nil {
+		return Identity{}, err
+	}
+	h, err := s.hashed(ctx, in.Password)
+	if err != nil {
+		return Identity{}, err
+	}
+	now := s.now()
+	first := Identity{ID: s.IDs.UUID(), OrganizationID: organizationID, ByAdmin: true, Active: true, Epoch: 1, EventSeq: 1, CreatedAt: now, UpdatedAt: now}
+	if err := in.describe(&first); err != nil {
+		return Identity{}, err
+	}
+	made := first
+	err = s.once(ctx, func() ([]store.Op, error) {
+		o, err := s.Organizations.Get(ctx, organizationID)
+		if err != nil {
+			return nil, err
+		}
+		made = first
+		made.ProjectID = o.ProjectID
+		ops, err := s.renamed(ctx, Identity{}, made)
+		if err != nil {
+			return nil, err
+		}
+		kept, err := s.keep(ctx, h, &made)
+		ops = slices.Concat([]store.Op{s.repo.Insert(made), s.Organizations.Check(o), s.tell(made, events.IdentityCreated)}, ops, kept)
+		return ops, err
+	})
+	made.Version = 1
+	s.Woken(made.ProjectID)
+	return made, err
+}
+
+// hashed is Hash of a password that may not be given.
+func (s *Service) hashed(ctx context.Context, text *string) (*Hashed, error) {
+	if text == nil {
+		return nil, nil
+	}
+	h, err := s.Hash(ctx, *text)
+	return &h, err
+}
+
+// renamed is rename of an administrator's doing: addresses and user names that somebody has are refused.
+func (s *Service) renamed(ctx context.Context, before, now Identity) ([]store.Op, error) {
+	ids := changed(before, now)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	known, err := s.readNames(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	old := before.uses()
+	for nameID, as := range now.uses() {
+		for _, h := range known[nameID].Holders {
+			if h.IdentityID != now.ID && h.As&as&(asAddress|asUserName) != 0 && as&^old[nameID] != 0 {
+				return nil, fault.New(fault.Taken, Uniqueness, "Somebody of the organization has this address or user name.")
+			}
+		}
+	}
+	return s.rename(before, now, known)
+}
+
+// Update changes a person. What a directory provisions it says anew with its next change, traits and metadata; the rest stays.
+// Faults: NotFound, Invalid, Taken uniqueness, Unavailable busy.
+func (s *Service) Update(ctx context.Context, identityID string, in Input) (Identity, error) {
+	if err := in.valid(); err != nil {
+		return Identity{}, err
+	}
+	h, err := s.hashed(ctx, in.Password)
+	if err != nil {
+		return Identity{}, err
+	}
+	return s.change(ctx, identityID, func(i *Identity) ([]store.Op, error) {
+		before := *i
+		if err := in.describe(i); err != nil {
+			return nil, err
+		}
+		ops, err := s.renamed(ctx, before, *i)
+		if err != nil {
+			return nil, err
+		}
+		kept, err := s.keep(ctx, h, i)
+		return append(ops, kept...), err
+	})
+}
+
+// SetActive deactivates an identity, which ends all access that was given before, or lets it in again. Faults: NotFound.
+func (s *Service) SetActive(ctx context.Context, identityID string, active bool) (Identity, error) {
+	return s.Update(ctx, identityID, Input{Active: &active})
+}
+
+// change alters an identity as fn does, which answers with what else belongs into the commit, and tells it.
+func (s *Service) change(ctx context.Context, identityID string, fn func(*Identity) ([]store.Op, error)) (Identity, error) {
+	var i Identity
+	now := s.now()
+	err := s.once(ctx, func() (ops []store.Op, err error) {
+		if i, err = s.repo.Get(ctx, identityID); err != nil {
+			return nil, err
+		}
+		i.UpdatedAt = now
+		i.EventSeq++
+		if ops, err = fn(&i); err != nil {
+			return nil, err
+		}
+		return append([]store.Op{s.repo.Update(i), s.tell(i, events.IdentityUpdated)}, ops...), nil
+	})
+	i.Version++
+	s.Woken(i.ProjectID)
+	return i, err
+}
+
+// Delete removes a person whom no directory provisions. Faults: NotFound, Conflict provisioned.
+func (s *Service) Delete(ctx context.Context, identityID string) error {
+	var i Identity
+	err := s.once(ctx, func() (ops []store.Op, err error) {
+		if i, err = s.repo.Get(ctx, identityID); err != nil {
+			return nil, err
+		}
+		if i.DirectoryID != "" {
+			return nil, fault.New(fault.Conflict, "provisioned", "A directory provisions this person. Remove them there.")
+		}
+		return s.deletion(ctx, i)
+	})
+	s.Woken(i.ProjectID)
+	return err
+}
+
+func (s *Service) deletion(ctx context.Context, i Identity) ([]store.Op, error) {
+	ops, err := s.removal(ctx, i)
+	return append(ops, s.tell(i.next(), events.IdentityDeleted)), err
+}
+
+// DeleteAll removes an organization's identities with all that belongs to them. Repeating it completes it.
+func (s *Service) DeleteAll(ctx context.Context, organizationID string) error {
+	for {
+		page, err := s.repo.Range(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}, Limit: 100})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, i := range page {
+			err := s.once(ctx, func() ([]store.Op, error) {
+				anew, err := s.repo.Get(ctx, i.ID)
+				if err != nil {
+					return nil, err
+				}
+				return s.deletion(ctx, anew)
+			})
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+		}
+		s.Woken(page[0].ProjectID)
+	}
+}
+
+// Search says by which name people are looked for, without regard to case; one of them is set.
+type Search struct{ Address, UserName, ExternalID string }
+
+// Search finds people of an organization by a name. Addresses are those alone that are believed.
+func (s *Service) Search(ctx context.Context, organizationID string, q Search) ([]Identity, error) {
+	text, as := q.Address, asAddress
+	switch {
+	case q.UserName != "":
+		text, as = q.UserName, asUserName
+	case q.ExternalID != "":
+		text, as = q.ExternalID, asExternalID
+	}
+	if text == "" {
+		return nil, nil
+	}
+	people, err := s.holders(ctx, []string{nameID(organizationID, text)})
+	return slices.DeleteFunc(people, func(i Identity) bool { return i.uses()[nameID(organizationID, text)]&as == 0 }), err
+}
+
+// once commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, and is
+// known by its first operation. Of a commit whose answer was lost nothing is made twice.
+func (s *Service) once(ctx context.Context, plan func() ([]store.Op, error)) error {
+	var sent store.Op
+	lost := false
+	err := s.repo.Once(ctx, &sent, func() error {
+		ops, err := plan()
+		if err != nil || len(ops) == 0 {
+			return err
+		}
+		if lost && ops[0].Kind != store.OpInsert && ops[0].Doc.Version != sent.Doc.Version { // it came late: never alter what is altered
+			return store.ErrConflict
+		}
+		sent = ops[0]
+		err = s.Records.Commit(ctx, ops...)
+		lost = lost || errors.Is(err, store.ErrUncertain)
+		if store.Taken(err, names, "") || store.Taken(err, passwords, "") {
+			return store.ErrConflict
+		}
+		return err
+	})
+	return s.repo.Fault(err)
+}
+
+func distinct(ids []string) []string {
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
