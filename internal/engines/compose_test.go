@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,6 +68,49 @@ func TestComposeFileBringsUpPorticoOnEachDatabase(t *testing.T) {
 				t.Errorf("Portico does not take the settings: %v %v", warnings, err)
 			}
 		})
+	}
+}
+
+// composeProgram is Docker Compose: that of this machine, or of the folder of Debian sid.
+func composeProgram(t *testing.T) []string {
+	t.Helper()
+	if run(t.Context(), dieWithUs, "docker", "compose", "version") == nil {
+		return []string{"docker", "compose"}
+	}
+	root, whole := sidRoot()
+	program := filepath.Join(root, "usr/libexec/docker/cli-plugins/docker-compose")
+	if !whole || run(t.Context(), dieWithUs, program, "version") != nil {
+		if os.Getenv("PORTICO_TEST_REQUIRE") == "1" {
+			t.Fatal("Docker Compose is not there")
+		}
+		t.Skip("Docker Compose is not there")
+	}
+	return []string{program}
+}
+
+// TestComposeConfig has Docker Compose itself look at the compose files: docker compose config says nothing against them.
+func TestComposeConfig(t *testing.T) {
+	program := composeProgram(t)
+	config := func(file string, args ...string) (string, error) {
+		args = append(append(slices.Clone(program[1:]), "--file", file, "--project-directory", checkout), append(args, "config", "--quiet")...)
+		out, err := exec.CommandContext(t.Context(), program[0], args...).CombinedOutput()
+		return string(out), err
+	}
+	for _, args := range [][]string{
+		{checkout + "/docker-compose.yml", "--profile", "postgres"}, {checkout + "/docker-compose.yml", "--profile", "mysql"},
+		{checkout + "/docker-compose.yml", "--profile", "mongo"}, {checkout + "/docker-compose.yml", "--profile", "redis"},
+		{checkout + "/docker-compose.yml"}, {"compose.yml"},
+	} {
+		if out, err := config(args[0], args[1:]...); err != nil || out != "" {
+			t.Errorf("%s: %v: %s", args, err, out)
+		}
+	}
+	wrong := filepath.Join(t.TempDir(), "compose.yml")
+	if err := os.WriteFile(wrong, []byte("services: {a: {image: a, profile: [b]}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := config(wrong); err == nil || !strings.Contains(out, "profile") {
+		t.Errorf("a wrong file: %v: %s", err, out)
 	}
 }
 

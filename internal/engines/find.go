@@ -178,9 +178,9 @@ func sidRoot() (string, bool) {
 		return "", false
 	}
 	root := filepath.Join(cache, "sid")
-	_, err = os.Stat(filepath.Join(root, wholeMark))
-	return root, err == nil
+	packages, err := os.ReadFile(filepath.Clean(filepath.Join(root, wholeMark)))
+	return root, err == nil && string(packages) == sidPackages
 }
 
-// wholeMark is the file in the folder of Debian sid that is written last.
+// wholeMark is the file in the folder of Debian sid that is written last: for which packages it was made.
 const wholeMark = ".portico-whole"

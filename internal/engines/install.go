@@ -20,7 +20,7 @@ type Say func(format string, args ...any)
 
 // Install brings engines that are missing onto a Debian machine, as root: PostgreSQL with PgBouncer, MariaDB with Galera,
 // and Redis as packages, without starting their services; MySQL, PostgreSQL 18 and Valkey, which stable releases lack, into a folder of
-// Debian sid under .cache/engines. Where all is there it takes no time. On other machines it does nothing.
+// Debian sid under .cache/engines, with Docker Compose. Where all is there it takes no time. On other machines it does nothing.
 func Install(ctx context.Context, say Say, wanted []Engine) error {
 	if !onDebianAsRoot() {
 		return nil
@@ -126,11 +126,13 @@ func forbidServices() (allow func(), err error) {
 	return func() { _ = os.Remove(path) }, nil
 }
 
-// sidPackages are what the folder is made for; debootstrap adds what they need and a minimal system.
-const sidPackages = "mysql-server-core,postgresql-18,valkey-server"
+// sidPackages are what the folder is made for; debootstrap adds what they need and a minimal system. Docker Compose is
+// there to read our compose files, for which it needs no Docker.
+const sidPackages = "mysql-server-core,postgresql-18,valkey-server,docker-compose"
 
 // installSid makes the folder of Debian sid. Its packages are unpacked, not installed: none of their scripts runs, and
-// nothing is mounted. A folder that a stopped process left half made, or whose programs do not run, is made again.
+// nothing is mounted. A folder that a stopped process left half made, that was made for other packages, or whose programs do
+// not run, is made again.
 func installSid(ctx context.Context, say Say) error {
 	root, whole := sidRoot()
 	if whole && checkSid(ctx, root) == nil {
@@ -156,7 +158,7 @@ func installSid(ctx context.Context, say Say) error {
 	if err := checkSid(ctx, half); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(half, wholeMark), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(half, wholeMark), []byte(sidPackages), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(half, root)

@@ -136,7 +136,13 @@ func TestHalfMadeFolderIsNotUsed(t *testing.T) {
 		t.Errorf("MySQL of a half-made folder is used: %+v", p)
 	}
 	root, _ := sidRoot()
-	if err := os.WriteFile(filepath.Join(root, wholeMark), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, wholeMark), []byte("other-packages"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := find(MySQL); err == nil {
+		t.Errorf("MySQL of a folder for other packages is used: %+v", p)
+	}
+	if err := os.WriteFile(filepath.Join(root, wholeMark), []byte(sidPackages), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := find(MySQL); err != nil || p.root != root {
