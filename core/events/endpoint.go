@@ -304,9 +304,17 @@ func (e Endpoint) wants(event Event) bool {
 		return false
 	}
 	if e.ID == Installation {
-		return strings.HasPrefix(event.Polis, "sso.") || strings.HasPrefix(event.Polis, "dsync.")
+		return event.ofInstallation()
+	}
+	if e.Format == Polis && event.ofInstallation() { // those bodies hold client secrets
+		return false
 	}
 	return event.within(e.Scope) && event.oneOf(e.Types)
+}
+
+// ofInstallation says whether Polis tells of the event at the endpoint of the installation (contract §8), and nowhere else.
+func (e Event) ofInstallation() bool {
+	return strings.HasPrefix(e.Polis, "sso.") || strings.HasPrefix(e.Polis, "dsync.")
 }
 
 // endpointsFor finds who is to be told of an event.

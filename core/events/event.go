@@ -26,7 +26,8 @@ type Event struct {
 	ScimClient     string          `json:"scimClient,omitempty"`
 	IdentityActive *bool           `json:"identityActive,omitempty"`
 	Data           json.RawMessage `json:"data,omitempty"` // of the standard format, and of Polis's where PolisData is nil
-	PolisData      json.RawMessage `json:"polisData,omitempty"`
+	// PolisData may hold a client secret, where Polis sends one (contract §8). Nobody else sees it.
+	PolisData json.RawMessage `json:"polisData,omitempty"`
 
 	Product string `json:"product,omitempty"` // the project's slug and the organization's; the relay finds those that are ""
 	Tenant  string `json:"tenant,omitempty"`
