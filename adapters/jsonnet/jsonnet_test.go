@@ -394,7 +394,7 @@ func TestWorkerIsReplaced(t *testing.T) {
 		t.Error("a worker that was killed while idle is used")
 	}
 	w = current()
-	mustEvaluate(t, p, "std.length(std.makeArray(300000, function(i) 'x' + i)) + std.foldl(function(a, b) a + 1, std.range(1, 300000), 0)", nil)
+	mustEvaluate(t, p, "std.length(std.makeArray(500000, function(i) 'x' + i)) + std.foldl(function(a, b) a + 1, std.range(1, 500000), 0)", nil)
 	if current() == w {
 		t.Error("a worker that holds much memory is kept")
 	}

@@ -21,7 +21,7 @@ var faults = storefault.Adapter{
 type server struct{ *mongofake.Server }
 
 func (s server) Fresh(testing.TB) string {
-	return s.URL("test_"+rand.Text()) + "?serverSelectionTimeoutMS=500"
+	return s.URL("test_"+rand.Text()) + "?serverSelectionTimeoutMS=5000"
 }
 
 func (s server) Kill() error    { s.Server.Stop(); return nil }
