@@ -171,7 +171,8 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	}
 	s := &Services{Signing: signing, Admin: admins, firstAdminKey: firstAdminKey, Projects: project.NewService(records.Store, ids), Leases: lease.NewService(records.Store, ids, o.logger)}
 	s.Organizations = organization.NewService(records.Store, s.Projects, ids)
-	s.Events = events.NewService(events.Options{Records: records.Store, IDs: ids, Leases: s.Leases, Send: newFetcher(c), Logger: o.logger, Names: s.slugs})
+	s.Events = events.NewService(events.Options{Records: records.Store, IDs: ids, Leases: s.Leases, Send: newWebhookSender(c), Logger: o.logger, Names: s.slugs,
+		URL: c.WebhookURL, Secret: c.WebhookSecret, KeepEvents: c.KeepEvents, KeepDeliveries: c.KeepDeliveries})
 	s.Identities = identity.NewService(identity.Options{
 		Records: records.Store, IDs: ids, Events: s.Events, Organizations: s.Organizations, Passwords: argon2.New(),
 		Connected: func(ctx context.Context, organizationID string) (bool, error) {
@@ -180,7 +181,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	})
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
-		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities,
+		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, Events: s.Events,
 		SAML: newSAML(), OIDC: newOIDC(c, o), Fetch: newFetcher(c), Digest: ripemd.Digest, Key: samlKey,
 		EntityID: c.SAMLEntityID, PublicURL: c.PublicURL, Logger: o.logger,
 	})
@@ -211,6 +212,10 @@ func newSAML() federation.SAML { return saml.New() }
 
 func newFetcher(c Config) *outbound.Client {
 	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks})
+}
+
+func newWebhookSender(c Config) *outbound.Client {
+	return outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks, Timeout: events.CallTime})
 }
 
 // startFault says what failed. The keys are the first that is read of the database, so a wrong encryption key shows

@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/secret"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
@@ -35,6 +37,10 @@ type Config struct {
 	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true for privateNetworks, or a comma list
 	CertificateHeader    string         // PORTICO_CLIENT_CERTIFICATE_HEADER: in which a trusted proxy forwards TLS clients' certificates
 	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
+	WebhookURL           string         // PORTICO_WEBHOOK_URL: told of all connections and directories, as Polis's WEBHOOK_URL; "" is none
+	WebhookSecret        secret.Secret  // PORTICO_WEBHOOK_SECRET
+	KeepEvents           time.Duration  // PORTICO_KEEP_EVENTS: in the log
+	KeepDeliveries       time.Duration  // PORTICO_KEEP_DELIVERIES: what became of webhook deliveries
 	AutoMigrate          *bool          // PORTICO_AUTO_MIGRATE: bring databases up to this release; nil: embedded ones alone
 }
 
@@ -63,6 +69,12 @@ func (c Config) withDefaults() Config {
 	set(&c.DatabaseURL, "sqlite:portico.db")
 	set(&c.SessionURL, c.DatabaseURL)
 	set(&c.SAMLEntityID, c.PublicURL+"/.well-known/sp-metadata")
+	if c.KeepEvents == 0 {
+		c.KeepEvents = events.DefaultKeepEvents
+	}
+	if c.KeepDeliveries == 0 {
+		c.KeepDeliveries = events.DefaultKeepDeliveries
+	}
 	return c
 }
 
@@ -189,6 +201,20 @@ var settings = []setting{
 		}
 		return nil
 	}},
+	{"PORTICO_WEBHOOK_URL", false, func(c *Config, t string, _ options) error {
+		u, err := url.Parse(t)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.Fragment != "" {
+			return errors.New("give an https URL without user name and fragment")
+		}
+		c.WebhookURL = t
+		return nil
+	}},
+	{"PORTICO_WEBHOOK_SECRET", true, func(c *Config, t string, _ options) error {
+		c.WebhookSecret = secret.Secret(t)
+		return events.ValidSecret(t)
+	}},
+	{"PORTICO_KEEP_EVENTS", false, func(c *Config, t string, _ options) error { return keepFor(&c.KeepEvents, t, 7) }},
+	{"PORTICO_KEEP_DELIVERIES", false, func(c *Config, t string, _ options) error { return keepFor(&c.KeepDeliveries, t, 1) }},
 	{"PORTICO_CLIENT_CERTIFICATE_HEADER", false, func(c *Config, t string, _ options) error {
 		if strings.ContainsFunc(t, func(r rune) bool { return r != '-' && (r < '0' || r > 'z' || r > '9' && r < 'A' || r > 'Z' && r < 'a') }) {
 			return errors.New("give the name of a header, such as Client-Cert")
@@ -238,6 +264,9 @@ func LoadConfig(environ []string, opts ...Option) (Config, []Warning, error) {
 		}
 	}
 	faults = append(faults, c.withoutDriver(o.drivers)...)
+	if (c.WebhookURL == "") != (c.WebhookSecret == "") && !faults.mentions("PORTICO_WEBHOOK_URL") && !faults.mentions("PORTICO_WEBHOOK_SECRET") {
+		faults = append(faults, Fault{"PORTICO_WEBHOOK_SECRET", "", "give it together with PORTICO_WEBHOOK_URL, or neither"})
+	}
 	if scheme, _, _ := strings.Cut(c.withDefaults().DatabaseURL, ":"); !embedded(scheme) && len(c.EncryptionKeys) == 0 && !faults.mentions("PORTICO_ENCRYPTION_KEYS") {
 		faults = append(faults, Fault{"PORTICO_ENCRYPTION_KEYS", "", needKeys})
 	}
@@ -332,6 +361,22 @@ func edits(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// keepFor reads a time like 720h or 30d, of at least so many days.
+func keepFor(field *time.Duration, text string, least time.Duration) error {
+	const day = 24 * time.Hour
+	d, err := time.ParseDuration(text)
+	if days, isDays := strings.CutSuffix(text, "d"); isDays {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		d = time.Duration(n) * day
+	}
+	if err != nil || d < least*day || d > 3650*day {
+		return fmt.Errorf("give a time such as 30d or 720h, of at least %d day(s)", least)
+	}
+	*field = d
+	return nil
 }
 
 func databaseURL(field *string, text string) error {

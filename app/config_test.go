@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portico-sso/portico/core/secret"
 	"github.com/portico-sso/portico/ports/store"
@@ -40,7 +41,7 @@ var exampleDriver = WithDriver(store.Driver{Schemes: []string{"exampledb", "exam
 func TestConfigDefaults(t *testing.T) {
 	want := Config{
 		Listen: ":5225", PublicURL: "http://localhost:5225", DatabaseURL: "sqlite:portico.db", SessionURL: "sqlite:portico.db",
-		SAMLEntityID: "http://localhost:5225/.well-known/sp-metadata",
+		SAMLEntityID: "http://localhost:5225/.well-known/sp-metadata", KeepEvents: 30 * 24 * time.Hour, KeepDeliveries: 7 * 24 * time.Hour,
 	}
 	loaded, warnings, err := LoadConfig([]string{"HOME=/root", "PORTICO_LISTEN=", "PORTICO_ADMIN_KEYS_FILE="})
 	if err != nil || len(warnings) > 0 {
@@ -64,6 +65,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		EncryptionKeys: []seal.Key{first, second}, SAMLEntityID: "https://saml.example.com", LogLevel: slog.LevelDebug,
 		TrustedProxies:       addresses("10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"),
 		AllowPrivateNetworks: addresses("10.1.0.0/16"), PolisRedirectMatch: true, CertificateHeader: "Client-Cert", AutoMigrate: ptr(true),
+		WebhookURL: "https://hooks.example.com/a?b=c", WebhookSecret: "hush", KeepEvents: 60 * 24 * time.Hour, KeepDeliveries: 36 * time.Hour,
 	}
 	values := map[string]string{
 		"PORTICO_LISTEN": "127.0.0.1:8080", "PORTICO_PUBLIC_URL": "https://sso.example.com/base/",
@@ -72,6 +74,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		"PORTICO_ENCRYPTION_KEYS": firstText + "," + secondText, "PORTICO_SAML_ENTITY_ID": "https://saml.example.com",
 		"PORTICO_LOG_LEVEL": "debug", "PORTICO_TRUSTED_PROXIES": "10.1.2.3/8,192.0.2.7, 2001:db8::1",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "10.1.0.0/16", "PORTICO_POLIS_REDIRECT_MATCH": "true", "PORTICO_CLIENT_CERTIFICATE_HEADER": "client-cert", "PORTICO_AUTO_MIGRATE": "true",
+		"PORTICO_WEBHOOK_URL": "https://hooks.example.com/a?b=c", "PORTICO_WEBHOOK_SECRET": "hush", "PORTICO_KEEP_EVENTS": "60d", "PORTICO_KEEP_DELIVERIES": "36h",
 	}
 	if len(values) != len(settings) {
 		t.Errorf("%d settings are tried of %d", len(values), len(settings))
@@ -147,6 +150,10 @@ func TestConfigFaults(t *testing.T) {
 		{"PORTICO_POLIS_REDIRECT_MATCH", "maybe", "true or false"},
 		{"PORTICO_CLIENT_CERTIFICATE_HEADER", "a:b", "name of a header"},
 		{"PORTICO_AUTO_MIGRATE", "maybe", "true or false"},
+		{"PORTICO_WEBHOOK_URL", "hooks.example.com", "https"},
+		{"PORTICO_WEBHOOK_SECRET", "alone", "together"},
+		{"PORTICO_KEEP_EVENTS", "1d", "at least 7"},
+		{"PORTICO_KEEP_DELIVERIES", "-1d", "at least 1"},
 		{"PORTICO_ADMIN_KEYS_FILE", "/does/not/exist", "cannot be read"},
 	} {
 		_, _, err := LoadConfig([]string{c.name + "=" + c.value})
@@ -188,6 +195,7 @@ func TestConfigTellsTheFaultOfEverySetting(t *testing.T) {
 		"PORTICO_LISTEN": "x", "PORTICO_PUBLIC_URL": "x", "PORTICO_DATABASE_URL": "cassandra://db", "PORTICO_SESSION_URL": "x", "PORTICO_ADMIN_KEYS": "a b",
 		"PORTICO_ENCRYPTION_KEYS": "x", "PORTICO_SAML_ENTITY_ID": "a b", "PORTICO_LOG_LEVEL": "x", "PORTICO_TRUSTED_PROXIES": "x",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x", "PORTICO_CLIENT_CERTIFICATE_HEADER": "a b", "PORTICO_AUTO_MIGRATE": "x",
+		"PORTICO_WEBHOOK_URL": "x", "PORTICO_WEBHOOK_SECRET": "whsec_?", "PORTICO_KEEP_EVENTS": "x", "PORTICO_KEEP_DELIVERIES": "x",
 	}
 	environ := []string{"PORTICO_CLIENT_SECRET_VERIFIER_FILE=/does/not/exist"} // its text may be any
 	for name, value := range wrong {

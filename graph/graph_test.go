@@ -83,7 +83,7 @@ func newWorld(t *testing.T) *world {
 	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
 		Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
-		Organizations: organizations, Identities: identities, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
+		Organizations: organizations, Identities: identities, Events: told, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
 	w.sso = connections
 	w.handler, err = graph.New(graph.Services{Projects: projects, Organizations: organizations, SSO: connections,

@@ -70,7 +70,7 @@ func newFixture(t *testing.T) *fixture {
 		Projects: projects, Organizations: organizations, Admin: admin.NewService(records, ids, []string{"another key", apiKey}), Logger: logger,
 		SSO: sso.NewService(sso.Options{
 			Records: records, Sessions: records, IDs: ids, Projects: projects, Organizations: organizations,
-			Identities: identities, SAML: saml.New(),
+			Identities: identities, Events: told, SAML: saml.New(),
 			OIDC: oidc.New(oidc.Options{Fetch: client, Send: client, Now: now}), Fetch: client,
 			Digest: ripemd.Digest, EntityID: "https://portico.example.com", PublicURL: "https://portico.example.com", Logger: logger,
 		}),
