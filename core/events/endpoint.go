@@ -130,7 +130,7 @@ func (s *Service) NewEndpoint(scope Scope, in Input) (Endpoint, store.Op, error)
 	if in.Secret != nil {
 		chosen = *in.Secret
 	}
-	if err := validSecret(chosen); err != nil {
+	if err := ValidSecret(chosen); err != nil {
 		return Endpoint{}, store.Op{}, err
 	}
 	e.Secrets = []Secret{{Value: chosen}}
@@ -191,7 +191,8 @@ func validEndpoint(e Endpoint) error {
 	return nil
 }
 
-func validSecret(text string) error {
+// ValidSecret refuses what cannot be a secret of an endpoint. Faults: Invalid at secret.
+func ValidSecret(text string) error {
 	if text == "" || len(text) > 256 || strings.ContainsAny(text, "\x00\r\n") {
 		return fault.At("secret", "invalid", "A secret has 1 to 256 bytes, in one line.")
 	}
@@ -270,7 +271,7 @@ func (s *Service) RotateSecret(ctx context.Context, endpointID string, value *st
 	if value != nil {
 		chosen = *value
 	}
-	if err := validSecret(chosen); err != nil {
+	if err := ValidSecret(chosen); err != nil {
 		return Endpoint{}, err
 	}
 	if overlap < 0 || overlap > maxOverlap {

@@ -150,6 +150,11 @@ func (r Repo[T]) Once(ctx context.Context, op *store.Op, fn func() error) error 
 
 // Change writes a value back as change alters it; change runs anew on what is there when another commit was faster.
 func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (T, error) {
+	return r.ChangeWith(ctx, id, func(v *T) ([]store.Op, error) { return nil, change(v) })
+}
+
+// ChangeWith is Change that commits operations of change's together with the value.
+func (r Repo[T]) ChangeWith(ctx context.Context, id string, change func(*T) ([]store.Op, error)) (T, error) {
 	var v T
 	var sent store.Op
 	lost := false
@@ -162,11 +167,12 @@ func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (
 			return store.ErrConflict
 		}
 		v = now
-		if err = change(&v); err != nil {
+		others, err := change(&v)
+		if err != nil {
 			return err
 		}
 		sent = r.Update(v)
-		err = r.Store.Commit(ctx, sent)
+		err = r.Store.Commit(ctx, append(others, sent)...)
 		lost = errors.Is(err, store.ErrUncertain)
 		return err
 	})
@@ -176,17 +182,28 @@ func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (
 
 // Remove deletes a value to which ready, where it is given, does not object.
 func (r Repo[T]) Remove(ctx context.Context, id string, ready func() error) error {
+	return r.RemoveWith(ctx, id, func(T) ([]store.Op, error) {
+		if ready == nil {
+			return nil, nil
+		}
+		return nil, ready()
+	})
+}
+
+// RemoveWith is Remove that commits operations of ready's together with the deletion.
+func (r Repo[T]) RemoveWith(ctx context.Context, id string, ready func(T) ([]store.Op, error)) error {
 	var sent store.Op
 	err := r.Once(ctx, &sent, func() error {
 		v, err := r.Get(ctx, id)
-		if err == nil && ready != nil {
-			err = ready()
+		if err != nil {
+			return err
 		}
+		others, err := ready(v)
 		if err != nil {
 			return err
 		}
 		sent = r.Delete(v)
-		return r.Store.Commit(ctx, sent)
+		return r.Store.Commit(ctx, append(others, sent)...)
 	})
 	return r.Fault(err)
 }

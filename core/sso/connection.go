@@ -48,6 +48,8 @@ type Connection struct {
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
 
+	EventSeq int64 `json:"eventSeq,omitempty"` // the number of its last event
+
 	Version int64 `json:"-"`
 
 	organizationOff   bool // as of its organization, where it was read for a login

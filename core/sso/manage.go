@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
@@ -99,6 +100,7 @@ func (s *Service) Put(ctx context.Context, organizationID string, c Connection, 
 	p := put{given: c, replace: replace}
 	err := s.repo.Once(ctx, &p.op, func() error { return s.put(ctx, organizationID, &p) })
 	s.cached.Clear()
+	s.Events.Wake(p.sent.ProjectID)
 	if store.Taken(err, connections, byClient) {
 		return Connection{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: c.providerField(), Err: err,
 			Message: "The organization already has a connection to this identity provider."}
@@ -126,7 +128,8 @@ func (s *Service) put(ctx context.Context, organizationID string, p *put) error 
 	c.ClientID = s.Digest(o.Slug + ":" + project.Slug + ":" + c.providerKey())
 	c.UpdatedAt = s.now()
 	c.CreatedAt = c.UpdatedAt
-	op, guard := s.repo.Insert(c), []store.Op{s.Organizations.Check(o)}
+	guard := []store.Op{s.Organizations.Check(o)}
+	was := Connection{}
 	switch old, err := s.ByClientID(ctx, c.ClientID); {
 	case err == nil && p.lost && (old.ID != p.sent.ID || old.Version != p.sent.Version): // it came late, or others came before
 		p.lost = false
@@ -134,12 +137,16 @@ func (s *Service) put(ctx context.Context, organizationID string, p *put) error 
 	case err == nil && p.replace:
 		c.ID, c.ClientSecret, c.CreatedAt, c.Version = old.ID, old.ClientSecret, old.CreatedAt, old.Version
 		c.raise(old)
-		op, guard = s.repo.Update(c), nil
+		c.EventSeq, was, guard = old.EventSeq, old, nil
 	case err != nil && !fault.Is(err, fault.NotFound):
 		return err
 	}
-	p.sent, p.op = c, op
-	err = s.Records.Commit(ctx, append(guard, op)...)
+	guard = append(guard, s.putEvent(was, &c)...)
+	p.sent, p.op = c, s.repo.Insert(c)
+	if c.Version > 0 {
+		p.op = s.repo.Update(c)
+	}
+	err = s.Records.Commit(ctx, append(guard, p.op)...)
 	p.lost = errors.Is(err, store.ErrUncertain)
 	if p.replace && store.Taken(err, connections, byClient) {
 		return store.ErrConflict // somebody else made it meanwhile: replace that one
@@ -160,24 +167,33 @@ func (s *Service) place(ctx context.Context, organizationID string) (organizatio
 // provider, and with it the client id, cannot change. Faults: NotFound, Invalid.
 func (s *Service) Update(ctx context.Context, connectionID string, change func(*Connection) error) (Connection, error) {
 	defer s.cached.Clear()
-	return s.repo.Change(ctx, connectionID, func(c *Connection) error {
+	c, err := s.repo.ChangeWith(ctx, connectionID, func(c *Connection) ([]store.Op, error) {
 		before, protocol, provider := *c, c.Protocol(), c.providerKey()
 		if err := change(c); err != nil {
-			return err
+			return nil, err
 		}
 		c.raise(before)
 		if c.Protocol() != protocol || c.providerKey() != provider {
-			return fault.At(c.providerField(), "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
+			return nil, fault.At(c.providerField(), "immutable", "This is the metadata of another identity provider. Make a new connection for it.")
 		}
 		c.UpdatedAt = s.now()
-		return validConnection(c)
+		if err := validConnection(c); err != nil {
+			return nil, err
+		}
+		return s.activityEvent(before, c), nil
 	})
+	s.Events.Wake(c.ProjectID)
+	return c, err
 }
 
 // Delete removes a connection. Faults: NotFound.
 func (s *Service) Delete(ctx context.Context, connectionID string) error {
 	defer s.cached.Clear()
-	return s.repo.Remove(ctx, connectionID, nil)
+	err := s.repo.RemoveWith(ctx, connectionID, func(c Connection) ([]store.Op, error) {
+		return []store.Op{s.tell(&c, events.ConnectionDeleted, events.PolisSSODeleted)}, nil
+	})
+	s.Events.Wake("")
+	return err
 }
 
 // Validate refuses the settings that Put and Update refuse. Faults: Invalid.

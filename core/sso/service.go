@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/core/cache"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
@@ -30,6 +31,7 @@ type Options struct {
 	Projects          *project.Service
 	Organizations     *organization.Service
 	Identities        *identity.Service
+	Events            *events.Service
 	SAML              federation.SAML
 	OIDC              federation.OIDC
 	Fetch             outbound.Fetcher
