@@ -113,6 +113,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			func(o options) *slog.Logger { return o.logger },
 			func(o options) id.Source { return id.Source{Now: o.now, Rand: rand.Reader} },
 			openStores,
+			newMapper,
 			newServices,
 			newHandler,
 		),
@@ -190,6 +191,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		Projects: s.Projects, Organizations: s.Organizations, Identities: s.Identities, SSO: s.SSO,
 		Keys: signing, JOSE: jose.New(), Fetch: newFetcher(c), Send: newFetcher(c), Secret: secret, Digest: ripemd.Digest, Issuer: c.PublicURL, Logger: o.logger,
 		ClientSecretVerifier: string(c.ClientSecretVerifier), PolisRedirectMatch: c.PolisRedirectMatch,
+		PolisSubjectPrefix: c.PolisSubjectPrefix, PolisFlattenRaw: c.PolisFlattenRaw,
 		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})
 	return s, nil

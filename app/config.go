@@ -36,7 +36,11 @@ type Config struct {
 	TrustedProxies       []netip.Prefix // PORTICO_TRUSTED_PROXIES: comma list of addresses and networks
 	AllowPrivateNetworks []netip.Prefix // PORTICO_ALLOW_PRIVATE_NETWORKS: true for privateNetworks, or a comma list
 	CertificateHeader    string         // PORTICO_CLIENT_CERTIFICATE_HEADER: in which a trusted proxy forwards TLS clients' certificates
+	RateLimit            *int           // PORTICO_RATE_LIMIT: sign-ins that an address may begin a minute, and refusals; nil: defaultRate; 0: any number
 	PolisRedirectMatch   bool           // PORTICO_POLIS_REDIRECT_MATCH
+	PolisJSONErrorPage   bool           // PORTICO_POLIS_JSON_ERROR_PAGE: browsers are told errors as JSON
+	PolisSubjectPrefix   bool           // PORTICO_POLIS_SUBJECT_PREFIX: sub of Polis's clients is tenant:product:id
+	PolisFlattenRaw      bool           // PORTICO_POLIS_FLATTEN_RAW_CLAIMS: what raw holds stands beside the other claims
 	WebhookURL           string         // PORTICO_WEBHOOK_URL: told of all connections and directories, as Polis's WEBHOOK_URL; "" is none
 	WebhookSecret        secret.Secret  // PORTICO_WEBHOOK_SECRET
 	KeepEvents           time.Duration  // PORTICO_KEEP_EVENTS: in the log
@@ -46,6 +50,9 @@ type Config struct {
 
 // Warning is a setting that works and should be changed.
 type Warning struct{ Variable, Message string }
+
+// defaultRate is fifty sign-ins a second from one address: a large company's people behind one.
+const defaultRate = 3000
 
 const shortKey = 32 // characters of an admin key below which it is warned of
 
@@ -74,6 +81,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepDeliveries == 0 {
 		c.KeepDeliveries = events.DefaultKeepDeliveries
+	}
+	if c.RateLimit == nil {
+		c.RateLimit = ptr(defaultRate)
 	}
 	return c
 }
@@ -222,20 +232,30 @@ var settings = []setting{
 		c.CertificateHeader = http.CanonicalHeaderKey(t)
 		return nil
 	}},
-	{"PORTICO_POLIS_REDIRECT_MATCH", false, func(c *Config, t string, _ options) (err error) {
-		if c.PolisRedirectMatch, err = strconv.ParseBool(t); err != nil {
-			return errors.New("give true or false")
+	{"PORTICO_RATE_LIMIT", false, func(c *Config, t string, _ options) error {
+		n, err := strconv.ParseUint(t, 10, 31)
+		if err != nil {
+			return errors.New("give the sign-ins that one address may begin in a minute, such as 3000, or 0 for any number")
 		}
+		c.RateLimit = ptr(int(n))
 		return nil
 	}},
-	{"PORTICO_AUTO_MIGRATE", false, func(c *Config, t string, _ options) error {
+	yesOrNo("PORTICO_POLIS_REDIRECT_MATCH", func(c *Config, on bool) { c.PolisRedirectMatch = on }),
+	yesOrNo("PORTICO_POLIS_JSON_ERROR_PAGE", func(c *Config, on bool) { c.PolisJSONErrorPage = on }),
+	yesOrNo("PORTICO_POLIS_SUBJECT_PREFIX", func(c *Config, on bool) { c.PolisSubjectPrefix = on }),
+	yesOrNo("PORTICO_POLIS_FLATTEN_RAW_CLAIMS", func(c *Config, on bool) { c.PolisFlattenRaw = on }),
+	yesOrNo("PORTICO_AUTO_MIGRATE", func(c *Config, on bool) { c.AutoMigrate = &on }),
+}
+
+func yesOrNo(name string, set func(c *Config, on bool)) setting {
+	return setting{name, false, func(c *Config, t string, _ options) error {
 		on, err := strconv.ParseBool(t)
 		if err != nil {
 			return errors.New("give true or false")
 		}
-		c.AutoMigrate = &on
+		set(c, on)
 		return nil
-	}},
+	}}
 }
 
 // LoadConfig reads the environment; every variable may also be given as NAME_FILE, the name of a file that holds it.

@@ -41,7 +41,7 @@ var exampleDriver = WithDriver(store.Driver{Schemes: []string{"exampledb", "exam
 func TestConfigDefaults(t *testing.T) {
 	want := Config{
 		Listen: ":5225", PublicURL: "http://localhost:5225", DatabaseURL: "sqlite:portico.db", SessionURL: "sqlite:portico.db",
-		SAMLEntityID: "http://localhost:5225/.well-known/sp-metadata", KeepEvents: 30 * 24 * time.Hour, KeepDeliveries: 7 * 24 * time.Hour,
+		SAMLEntityID: "http://localhost:5225/.well-known/sp-metadata", KeepEvents: 30 * 24 * time.Hour, KeepDeliveries: 7 * 24 * time.Hour, RateLimit: ptr(3000),
 	}
 	loaded, warnings, err := LoadConfig([]string{"HOME=/root", "PORTICO_LISTEN=", "PORTICO_ADMIN_KEYS_FILE="})
 	if err != nil || len(warnings) > 0 {
@@ -66,6 +66,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		TrustedProxies:       addresses("10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"),
 		AllowPrivateNetworks: addresses("10.1.0.0/16"), PolisRedirectMatch: true, CertificateHeader: "Client-Cert", AutoMigrate: ptr(true),
 		WebhookURL: "https://hooks.example.com/a?b=c", WebhookSecret: "hush", KeepEvents: 60 * 24 * time.Hour, KeepDeliveries: 36 * time.Hour,
+		RateLimit: ptr(0), PolisJSONErrorPage: true, PolisSubjectPrefix: true, PolisFlattenRaw: true,
 	}
 	values := map[string]string{
 		"PORTICO_LISTEN": "127.0.0.1:8080", "PORTICO_PUBLIC_URL": "https://sso.example.com/base/",
@@ -75,6 +76,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		"PORTICO_LOG_LEVEL": "debug", "PORTICO_TRUSTED_PROXIES": "10.1.2.3/8,192.0.2.7, 2001:db8::1",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "10.1.0.0/16", "PORTICO_POLIS_REDIRECT_MATCH": "true", "PORTICO_CLIENT_CERTIFICATE_HEADER": "client-cert", "PORTICO_AUTO_MIGRATE": "true",
 		"PORTICO_WEBHOOK_URL": "https://hooks.example.com/a?b=c", "PORTICO_WEBHOOK_SECRET": "hush", "PORTICO_KEEP_EVENTS": "60d", "PORTICO_KEEP_DELIVERIES": "36h",
+		"PORTICO_RATE_LIMIT": "0", "PORTICO_POLIS_JSON_ERROR_PAGE": "true", "PORTICO_POLIS_SUBJECT_PREFIX": "1", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "true",
 	}
 	if len(values) != len(settings) {
 		t.Errorf("%d settings are tried of %d", len(values), len(settings))
@@ -154,6 +156,8 @@ func TestConfigFaults(t *testing.T) {
 		{"PORTICO_WEBHOOK_SECRET", "alone", "together"},
 		{"PORTICO_KEEP_EVENTS", "1d", "at least 7"},
 		{"PORTICO_KEEP_DELIVERIES", "-1d", "at least 1"},
+		{"PORTICO_RATE_LIMIT", "-1", "3000"},
+		{"PORTICO_POLIS_SUBJECT_PREFIX", "maybe", "true or false"},
 		{"PORTICO_ADMIN_KEYS_FILE", "/does/not/exist", "cannot be read"},
 	} {
 		_, _, err := LoadConfig([]string{c.name + "=" + c.value})
@@ -196,6 +200,7 @@ func TestConfigTellsTheFaultOfEverySetting(t *testing.T) {
 		"PORTICO_ENCRYPTION_KEYS": "x", "PORTICO_SAML_ENTITY_ID": "a b", "PORTICO_LOG_LEVEL": "x", "PORTICO_TRUSTED_PROXIES": "x",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x", "PORTICO_CLIENT_CERTIFICATE_HEADER": "a b", "PORTICO_AUTO_MIGRATE": "x",
 		"PORTICO_WEBHOOK_URL": "x", "PORTICO_WEBHOOK_SECRET": "whsec_?", "PORTICO_KEEP_EVENTS": "x", "PORTICO_KEEP_DELIVERIES": "x",
+		"PORTICO_RATE_LIMIT": "x", "PORTICO_POLIS_JSON_ERROR_PAGE": "x", "PORTICO_POLIS_SUBJECT_PREFIX": "x", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "x",
 	}
 	environ := []string{"PORTICO_CLIENT_SECRET_VERIFIER_FILE=/does/not/exist"} // its text may be any
 	for name, value := range wrong {

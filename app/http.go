@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	chimiddleware "github.com/go-chi/chi/v5/middleware"
-	"github.com/go-chi/httprate"
 
 	"github.com/portico-sso/portico/api/middleware"
 	apioauth "github.com/portico-sso/portico/api/oauth"
@@ -28,7 +27,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	if err != nil {
 		return nil, err
 	}
-	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https"}
+	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https", JSONErrors: c.PolisJSONErrorPage}
 	admin, err := graph.New(graph.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
 		Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
 	if err != nil {
@@ -43,7 +42,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	mountHealth(r, records, sessions)
 	mountPages(r, shown, c.PublicURL)
 	mountOAuth(r, &apioauth.Handler{OAuth: s.OAuth, Pages: shown, Logger: logger,
-		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)}, public)
+		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)}, c, public)
 	mountDevice(r, shown, s.OAuth, c, public)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
@@ -71,22 +70,27 @@ func mountPages(r chi.Router, p *pages.Pages, publicURL string) {
 	r.Handle("/assets/*", http.StripPrefix("/assets", pages.Assets()))
 }
 
-func mountOAuth(r chi.Router, h *apioauth.Handler, public *url.URL) {
+func mountOAuth(r chi.Router, h *apioauth.Handler, c Config, public *url.URL) {
+	// Whoever keeps something here, or guesses, is slowed down: a login under way takes up to 16 KiB for five minutes.
+	browsers := middleware.NewThrottle(*c.RateLimit, clientAddress(c), h.TooManyByBrowser)
+	clients := middleware.NewThrottle(*c.RateLimit, clientAddress(c), h.TooMany)
+	guesses := middleware.NewThrottle(*c.RateLimit, clientAddress(c), h.TooMany)
 	r.HandleFunc(oauth.PathAuthorize, h.MethodNotAllowed("GET, POST")) // first: it takes every verb not named after it
-	r.Get(oauth.PathAuthorize, h.Authorize)
-	r.Post(oauth.PathAuthorize, h.Authorize)
+	r.With(browsers.Requests).Get(oauth.PathAuthorize, h.Authorize)
+	r.With(browsers.Requests).Post(oauth.PathAuthorize, h.Authorize)
 	for _, path := range []string{sso.ACSPath, sso.ACSPathAlias} {
 		r.HandleFunc(path, h.MethodNotAllowed("POST"))
 		r.Post(path, h.ConsumeSAML)
 	}
 	mountUpstream(r, h)
 	mountSession(r, h, public)
-	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathToken, h.Token)
-	r.HandleFunc(oauth.PathIntrospect, h.Introspect)
-	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRegister, h.Register)
-	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathPush, h.Push)
-	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathDeviceAuth, h.AuthorizeDevice)
-	r.With(middleware.CORS("POST, OPTIONS")).HandleFunc(oauth.PathRevoke, h.Revoke)
+	post := middleware.CORS("POST, OPTIONS")
+	r.With(post, guesses.Refusals).HandleFunc(oauth.PathToken, h.Token)
+	r.With(guesses.Refusals).HandleFunc(oauth.PathIntrospect, h.Introspect)
+	r.With(post, guesses.Refusals).HandleFunc(oauth.PathRevoke, h.Revoke)
+	r.With(post, clients.Requests).HandleFunc(oauth.PathRegister, h.Register)
+	r.With(post, clients.Requests).HandleFunc(oauth.PathPush, h.Push)
+	r.With(post, clients.Requests).HandleFunc(oauth.PathDeviceAuth, h.AuthorizeDevice)
 	r.With(middleware.CORS("GET, POST, OPTIONS")).HandleFunc(oauth.PathUserinfo, h.Userinfo)
 	const metadata = "/.well-known/oauth-authorization-server" // before the issuer's path (RFC 8414 §3)
 	open := r.With(middleware.CORS("GET, HEAD, OPTIONS"))
@@ -103,14 +107,18 @@ func mountOAuth(r chi.Router, h *apioauth.Handler, public *url.URL) {
 // wellKnown is where pages for people stand: for Polis the second is what the first is rewritten to.
 var wellKnown = []string{"/.well-known", "/well-known"}
 
+// clientAddress tells clients apart that are to be slowed down.
+func clientAddress(c Config) func(*http.Request) (string, error) {
+	return middleware.Address(func(r *http.Request) string { return middleware.ClientIP(r, c.TrustedProxies) })
+}
+
 // codesPerMinute is how many codes of devices one address may try in a minute.
 const codesPerMinute = 20
 
 // mountDevice serves the page where a person types a device's code. Guessing is slowed down, and other sites cannot answer in
 // the person's place.
 func mountDevice(r chi.Router, p *pages.Pages, d pages.Devices, c Config, public *url.URL) {
-	address := func(r *http.Request) (string, error) { return middleware.ClientIP(r, c.TrustedProxies), nil }
-	slow := httprate.LimitBy(codesPerMinute, time.Minute, address, httprate.WithLimitHandler(p.TooMany))
+	slow := middleware.NewThrottle(codesPerMinute, clientAddress(c), p.TooMany).Requests
 	page := slow(p.Device(d))
 	r.Get(oauth.PathDevice, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("user_code") == "" {

@@ -238,6 +238,18 @@ func (h *Handler) tokenFault(w http.ResponseWriter, r *http.Request, err error) 
 	writeJSON(w, answer.status, tokenError{answer.code, f.Message})
 }
 
+// TooMany answers a client whose address sends too much.
+func (h *Handler) TooMany(w http.ResponseWriter, r *http.Request) { h.tokenFault(w, r, tooMany()) }
+
+// TooManyByBrowser answers a browser whose address does.
+func (h *Handler) TooManyByBrowser(w http.ResponseWriter, r *http.Request) {
+	h.Pages.Error(w, r, tooMany())
+}
+
+func tooMany() error {
+	return fault.New(fault.TooMany, "too_many", "Too many requests come from this address. Wait a minute.")
+}
+
 func (h *Handler) log(r *http.Request, status int, f *fault.Error) {
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {

@@ -36,6 +36,8 @@ type Pages struct {
 	Logger  *slog.Logger
 	Base    string // path part of the public URL, without a slash at its end
 	Secure  bool   // the public URL is https
+
+	JSONErrors bool // browsers are sent to /api/error instead of /error, as Polis can be told to
 }
 
 // Assets serves the style sheet, the script and the icon.
@@ -117,8 +119,8 @@ type problem struct {
 const errorCookie = "polis_error"
 
 // Error sends the browser to the error page (Polis contract §0.5): the message travels in a cookie, so that no
-// address can be made up that shows a text of somebody else's choice. What passes is told in its place, with 503 and
-// Retry-After: a browser that loads it again sends the same request, which is still good.
+// address can be made up that shows a text of somebody else's choice. What passes is told in its place, with Retry-After:
+// a browser that loads it again sends the same request, which is still good.
 func (p *Pages) Error(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	status := Status(f.Kind)
@@ -134,13 +136,22 @@ func (p *Pages) Error(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	if f.Kind == fault.Unavailable {
 		w.Header().Set("Retry-After", "1")
+	}
+	if passes := f.Kind == fault.Unavailable || f.Kind == fault.TooMany; passes && p.JSONErrors {
+		writeProblem(w, told)
+		return
+	} else if passes {
 		p.render(w, r, status, "error.html", told)
 		return
 	}
+	shown := p.Base + "/error"
+	if p.JSONErrors {
+		shown = p.Base + "/api/error"
+	}
 	text, _ := json.Marshal(told)
 	http.SetCookie(w, &http.Cookie{Name: errorCookie, Value: strings.ReplaceAll(url.QueryEscape(string(text)), "+", "%20"),
-		Path: p.Base + "/error", HttpOnly: true, Secure: p.Secure, SameSite: http.SameSiteLaxMode, MaxAge: 300})
-	w.Header().Set("Location", p.Base+"/error")
+		Path: shown, HttpOnly: true, Secure: p.Secure, SameSite: http.SameSiteLaxMode, MaxAge: 300})
+	w.Header().Set("Location", shown)
 	w.WriteHeader(http.StatusFound)
 }
 
@@ -169,16 +180,21 @@ func readProblem(r *http.Request) (problem, bool) {
 
 // ErrorJSON serves GET /api/error, the same for programs.
 func (p *Pages) ErrorJSON(w http.ResponseWriter, r *http.Request) {
-	found, ok := readProblem(r)
+	found, _ := readProblem(r)
+	writeProblem(w, found)
+}
+
+// writeProblem answers with a problem, or with the zero one where there is none.
+func writeProblem(w http.ResponseWriter, found problem) {
 	status, text := found.StatusCode, "client_error"
-	if !ok {
+	if status == 0 {
 		status = http.StatusBadRequest
 	}
 	if status >= http.StatusInternalServerError {
 		text = "server_error"
 	}
 	body := map[string]any{"message": found.Message, "statusText": text}
-	if ok {
+	if found.StatusCode != 0 {
 		body["statusCode"] = found.StatusCode
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -252,7 +268,7 @@ func hint(f *fault.Error) string {
 		return "The application asked to return to an address that is not registered for it. Its developer has to register the exact address."
 	}
 	switch f.Kind {
-	case fault.Unavailable:
+	case fault.Unavailable, fault.TooMany:
 		return "This is a passing fault. Wait a moment and try again."
 	case fault.Invalid:
 		return "The application or the identity provider sent a request that cannot be used. Its administrator has to look at it."

@@ -94,7 +94,7 @@ func (s *Service) issueCode(ctx context.Context, login sso.Login, next continuat
 		if refused := (wish{subject: next.Subject, acr: next.ACR}).whoAndHow(person.ID, login.ACR); refused != nil {
 			return store.Op{}, refused
 		}
-		g := next.grant(login.Connection, person, login.Profile)
+		g := s.grantOf(next, login.Connection, person, login.Profile)
 		g.AuthTime, g.ACR = login.AuthTime, login.ACR
 		if next.MaxAge != nil {
 			var refused *fault.Error
@@ -127,8 +127,11 @@ func (s *Service) newCode(secret string, next continuation, g grant) code {
 		ExpiresAt: s.now().Add(codeTTL), Grant: &g}
 }
 
-// grant is what a request gets of a person who signed in through a connection.
-func (c continuation) grant(connection sso.Connection, person identity.Identity, profile sso.Profile) grant {
+// grantOf is what a request gets of a person who signed in through a connection.
+func (s *Service) grantOf(c continuation, connection sso.Connection, person identity.Identity, profile sso.Profile) grant {
+	if c.ApplicationID == "" && s.PolisSubjectPrefix {
+		profile.ID = prefixed(connection, profile.ID)
+	}
 	return grant{
 		ClientID: c.ClientID, ApplicationID: c.ApplicationID,
 		ConnectionID: connection.ID, OrganizationID: connection.OrganizationID, ProjectID: connection.ProjectID,
@@ -144,7 +147,7 @@ func (s *Service) goOn(ctx context.Context, a authorization, h held) (federation
 		return federation.Outgoing{}, err
 	}
 	next := s.continuation(a, h.connection)
-	g := next.grant(h.connection, h.person, profile)
+	g := s.grantOf(next, h.connection, h.person, profile)
 	g.AuthTime, g.ACR, g.SessionID = h.session.AuthTime, h.session.ACR, h.session.ID
 	secret := s.IDs.Secret(codePrefix)
 	insert := s.codes.Insert(s.newCode(secret, next, g))

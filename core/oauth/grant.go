@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +66,36 @@ func (g grant) idTokenTTL() time.Duration {
 	return polisTokenTTL
 }
 
+// prefixed tells a person apart from those of other tenants (Polis contract §2.6). What is too long for a sub (OpenID Connect
+// Core §2) is hashed.
+func prefixed(c sso.Connection, personID string) string {
+	text := c.Tenant + ":" + c.Product + ":" + personID
+	if len(text) > 255 {
+		sum := sha512.Sum512([]byte(text))
+		return hex.EncodeToString(sum[:])
+	}
+	return text
+}
+
+// ofTokens are the claims that say something of a token, or of a sign-in, and not of the person.
+var ofTokens = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash", "s_hash",
+	"sid", "events", "cnf", "requested"}
+
+// flattened puts what raw holds beside the other claims, in its place. It says nothing anew, and nothing of the token: an
+// identity provider chooses the names.
+func flattened(claims map[string]any) map[string]any {
+	raw, _ := claims["raw"].(map[string]any)
+	delete(claims, "raw")
+	for name, value := range raw {
+		if _, said := claims[name]; !said && !slices.Contains(ofTokens, name) {
+			claims[name] = value
+		}
+	}
+	return claims
+}
+
 // profileClaims are what the id token and userinfo say of the person.
-func (g grant) profileClaims() map[string]any {
+func (s *Service) profileClaims(g grant) map[string]any {
 	p := g.Profile
 	claims := map[string]any{"id": g.subject(), "raw": p.Raw}
 	add := func(name, value string) {
@@ -84,6 +114,9 @@ func (g grant) profileClaims() map[string]any {
 	}
 	if g.ApplicationID == "" {
 		add("idHash", p.IDHash)
+		if s.PolisFlattenRaw {
+			return flattened(claims)
+		}
 		return claims
 	}
 	// The names of OpenID Connect Core §5.1, for client libraries that know no others.

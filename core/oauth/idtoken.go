@@ -9,7 +9,7 @@ import (
 
 // idToken writes an id token (OpenID Connect Core §2): RS256, or what the application asks for.
 func (s *Service) idToken(ctx context.Context, g grant, app Application, now time.Time) (string, error) {
-	claims := g.profileClaims()
+	claims := s.profileClaims(g)
 	claims["iss"], claims["sub"], claims["aud"] = s.Issuer, g.subject(), g.ClientID
 	claims["iat"], claims["exp"] = now.Unix(), now.Add(g.idTokenTTL()).Unix()
 	if g.Nonce != "" {

@@ -20,7 +20,7 @@ import (
 // codeTTL is how long an authorization code is good: as long as Polis's.
 const codeTTL = 5 * time.Minute
 
-// Options are what the service is made of. All are required but ClientSecretVerifier and PolisRedirectMatch.
+// Options are what the service is made of. All are required but those of certificates and of Polis.
 type Options struct {
 	Records, Sessions *store.Store // may be the same
 	IDs               id.Source
@@ -43,6 +43,10 @@ type Options struct {
 	ClientSecretVerifier string
 	// PolisRedirectMatch compares scheme, host and port alone for connections made over /api/v1/sso.
 	PolisRedirectMatch bool
+	// PolisSubjectPrefix makes tenant:product:id of the id of a person that a client of the Polis kind is told.
+	PolisSubjectPrefix bool
+	// PolisFlattenRaw puts what raw holds beside the other claims, for those clients, in its place.
+	PolisFlattenRaw bool
 }
 
 // Service is the authorization server.

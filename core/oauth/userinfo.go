@@ -35,7 +35,7 @@ func (s *Service) Userinfo(ctx context.Context, authorization string, c Credenti
 	} else if err != nil {
 		return nil, err
 	}
-	claims := g.profileClaims()
+	claims := s.profileClaims(g)
 	claims["requested"] = g.Requested
 	if g.openID() || g.ApplicationID != "" {
 		claims["sub"] = g.subject()

@@ -108,7 +108,7 @@ type served struct {
 func startServe(tb testing.TB, binary, dir, address string) served {
 	s := served{Cmd: exec.CommandContext(tb.Context(), binary, "serve")}
 	s.Dir = dir
-	s.Env = append(os.Environ(), "PORTICO_LISTEN="+address, "PORTICO_PUBLIC_URL="+publicURL, "PORTICO_ADMIN_KEYS="+adminKey)
+	s.Env = append(os.Environ(), "PORTICO_LISTEN="+address, "PORTICO_PUBLIC_URL="+publicURL, "PORTICO_ADMIN_KEYS="+adminKey, "PORTICO_RATE_LIMIT=0")
 	start := time.Now()
 	if err := s.Start(); err != nil {
 		tb.Fatal(err)
