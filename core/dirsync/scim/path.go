@@ -28,19 +28,33 @@ func (p Path) String() string {
 	}
 }
 
-// isOther reports whether a URN belongs to RFC 7643 or 7644 itself, so that it cannot be a custom extension.
-func isOther(urn string) bool {
-	l := lower(urn)
-	return strings.HasPrefix(l, "urn:ietf:params:scim:schemas:core:") || strings.HasPrefix(l, "urn:ietf:params:scim:api:") ||
-		strings.HasPrefix(l, lower(EnterpriseURN))
+// isCustom reports whether a URN may be that of an extension without a schema: it is one (RFC 8141: urn:namespace:name),
+// and does not belong to RFC 7643 or 7644 itself.
+func isCustom(urn string) bool {
+	if len(urn) > maxURN || strings.Count(urn, ":") < 2 || strings.HasSuffix(urn, ":") || strings.Contains(urn, "::") {
+		return false
+	}
+	for i := range len(urn) {
+		if urn[i] <= ' ' || urn[i] > '~' {
+			return false
+		}
+	}
+	for _, other := range []string{UserURN, GroupURN, EnterpriseURN, SchemaURN, ResourceTypeURN, ProviderURN} {
+		if sameName(urn, other) {
+			return false
+		}
+	}
+	return !strings.HasPrefix(lower(urn), "urn:ietf:params:scim:api:")
 }
+
+const maxURN = 256
 
 // path reads a path without a filter: [URN ":"] attribute ["." sub-attribute]. The detail of an error names the path.
 func (t *ResourceType) path(s string) (Path, *Error) {
 	urn, name := t.split(s)
 	p := Path{URN: urn}
 	if name == "" {
-		if urn == "" && !sameName(s, t.Schema.ID) || t.extension(urn) == nil && isOther(urn) {
+		if urn == "" && !sameName(s, t.Schema.ID) || urn != "" && t.extension(urn) == nil && !isCustom(urn) {
 			return p, unknown(s)
 		}
 		return p, nil
@@ -55,7 +69,7 @@ func (t *ResourceType) path(s string) (Path, *Error) {
 		p.attr = find(t.names, attribute)
 	case schema != nil:
 		p.attr = find(schema.names, attribute)
-	case !isOther(urn):
+	case isCustom(urn):
 		p.attr = anything
 	}
 	return p, p.resolve(s)
@@ -101,7 +115,7 @@ func (t *ResourceType) split(s string) (urn, name string) {
 	}
 	i := strings.LastIndexByte(s, ':')
 	urn, name = s[:i], s[i+1:]
-	if !isAttributeName(strings.ReplaceAll(name, ".", "x")) || isVersion(urn[strings.LastIndexByte(urn, ':')+1:]) {
+	if strings.Count(urn, ":") < 2 || !isAttributeName(strings.ReplaceAll(name, ".", "x")) || isVersion(urn[strings.LastIndexByte(urn, ':')+1:]) {
 		return s, ""
 	}
 	return urn, name
@@ -110,7 +124,7 @@ func (t *ResourceType) split(s string) (urn, name string) {
 // last is the other reading of a path that split took for a schema: an attribute behind the last colon.
 func (p *Path) last() (Path, bool) {
 	i := strings.LastIndexByte(p.URN, ':')
-	if p.Attribute != "" || i < 4 || !isAttributeName(p.URN[i+1:]) {
+	if p.Attribute != "" || i < 0 || !isCustom(p.URN[:i]) || !isAttributeName(p.URN[i+1:]) {
 		return Path{}, false
 	}
 	return Path{URN: p.URN[:i], Attribute: p.URN[i+1:], attr: anything}, true
