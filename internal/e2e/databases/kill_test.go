@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"github.com/portico-sso/portico/internal/engines"
 )
 
 // Numbers of a short run and of a long one.
@@ -40,32 +38,33 @@ func TestInstancesKilled(t *testing.T) {
 // run: no answer is wrong, people sign in again without a restart of Portico, no commit is half there, and none is missing
 // that was acknowledged.
 func TestServersKilled(t *testing.T) {
-	eachOwn(t, func(t *testing.T, s setup) {
-		records, sessions := s.own(t)
-		env := settings(records.URL, urlOf(sessions))
+	eachServer(t, func(t *testing.T, s setup) {
+		servers := s.own(t)
+		sessions := ""
+		if len(servers) > 1 {
+			sessions = servers[1].url
+		}
+		env := settings(servers[0].url, sessions)
 		all := serve(t, 2, env)
 		l := startLoad(t, all...)
-		servers := []*engines.Server{records}
-		if sessions != nil {
-			servers = append(servers, sessions)
-		}
 		commits, times := int64(number(300, 2000)), number(4, 16)
 		for n := range times {
 			l.await(commits * int64(n) / int64(times))
-			server, how, end := servers[n/2%len(servers)], "stopped", (*engines.Server).Stop
+			server := servers[n/2%len(servers)]
+			how, end := "stopped", server.stop
 			if n%2 == 0 {
-				how, end = "killed", (*engines.Server).Kill
+				how, end = "killed", server.kill
 			}
 			time.Sleep(rand.N(50 * time.Millisecond))
 			began := time.Now()
-			if err := end(server); err != nil {
+			if err := end(); err != nil {
 				t.Fatal(err)
 			}
-			if err := server.Restart(); err != nil {
+			if err := server.restart(); err != nil {
 				t.Fatal(err)
 			}
 			away := time.Since(began).Round(time.Millisecond)
-			t.Logf("%s was %s, and was away for %s; people signed in at each instance after %s more", server.Engine, how, away, l.recovered(all...))
+			t.Logf("%s was %s, and was away for %s; people signed in at each instance after %s more", server.name, how, away, l.recovered(all...))
 		}
 		l.await(commits)
 		l.audit(env)

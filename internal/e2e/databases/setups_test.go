@@ -43,11 +43,6 @@ func eachServer(t *testing.T, test func(*testing.T, setup)) {
 	some(t, func(s setup) bool { return s.records != "" }, test)
 }
 
-// eachOwn is eachServer without MongoDB, of which tests start no servers.
-func eachOwn(t *testing.T, test func(*testing.T, setup)) {
-	some(t, func(s setup) bool { return s.records != "" && s.records != engines.Mongo }, test)
-}
-
 func some(t *testing.T, wanted func(setup) bool, test func(*testing.T, setup)) {
 	all := setups
 	if long {
@@ -81,28 +76,40 @@ func (s setup) fresh(t *testing.T) (records, sessions string) {
 // fakeMongo stands in for a MongoDB server, which is not to be had everywhere.
 func fakeMongo(t *testing.T) string {
 	t.Helper()
+	t.Logf("%s is not set: against a fake MongoDB", engines.Mongo.Variable())
+	return startFakeMongo(t).URL("portico")
+}
+
+func startFakeMongo(t *testing.T) *mongofake.Server {
+	t.Helper()
 	s, err := mongofake.Start(mongofake.Options{Lifetime: 10 * time.Second}) // as docs/mongo.md advises
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	t.Logf("%s is not set: against a fake MongoDB", engines.Mongo.Variable())
-	return s.URL("portico")
+	return s
 }
 
-// own starts servers of the test's own, on which what is acknowledged survives a kill.
-func (s setup) own(t *testing.T) (records, sessions *engines.Server) {
+// server is one of a test's own, on which what is acknowledged survives a kill.
+type server struct {
+	name, url           string
+	kill, stop, restart func() error
+}
+
+// own starts the servers of a setup: of the records, and of sessions where they are elsewhere. MongoDB is always the fake.
+func (s setup) own(t *testing.T) []server {
 	t.Helper()
-	if s.sessions != "" {
-		sessions = engines.Start(t, s.sessions, engines.Options{})
+	if s.records == engines.Mongo {
+		fake := startFakeMongo(t)
+		end := func() error { fake.Stop(); return nil }
+		return []server{{"mongo", fake.URL("portico"), end, end, fake.Resume}}
 	}
-	return engines.Start(t, s.records, engines.Options{}), sessions
-}
-
-// url is a server's, or "" of none.
-func urlOf(s *engines.Server) string {
-	if s == nil {
-		return ""
+	var all []server
+	for _, e := range []engines.Engine{s.records, s.sessions} {
+		if e != "" {
+			one := engines.Start(t, e, engines.Options{})
+			all = append(all, server{string(e), one.URL, one.Kill, one.Stop, one.Restart})
+		}
 	}
-	return s.URL
+	return all
 }
