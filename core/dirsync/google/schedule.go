@@ -1,0 +1,120 @@
+package google
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/lease"
+	"github.com/portico-sso/portico/ports/directory"
+)
+
+const (
+	longest     = 6 * time.Hour // between two tries of a sync that fails
+	projectPage = 100
+)
+
+// State is how far a directory's sync has come. Faults: NotFound, where it was never connected.
+func (s *Service) State(ctx context.Context, directoryID string) (State, error) {
+	return s.states.Get(ctx, directoryID)
+}
+
+// Waiting receives when a directory was connected.
+func (s *Service) Waiting() <-chan struct{} { return s.wake }
+
+// SyncDue syncs the directories whose time has come. What fails is logged, and tried again later.
+func (s *Service) SyncDue(ctx context.Context) error {
+	return s.eachDirectory(ctx, func(d dirsync.Directory) error {
+		if d.Type != dirsync.GoogleAPI || !d.Active() || d.Google == nil || d.Google.RefreshToken == "" {
+			return nil
+		}
+		st, err := s.State(ctx, d.ID)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if s.now().Before(st.Next) {
+			return nil
+		}
+		_, err = s.Sync(ctx, d.ID)
+		if err != nil && !errors.Is(err, lease.ErrHeld) && ctx.Err() == nil {
+			s.Logger.WarnContext(ctx, "google workspace not synced", "directory_id", d.ID, "error", err)
+		}
+		return ctx.Err()
+	})
+}
+
+func (s *Service) eachDirectory(ctx context.Context, do func(dirsync.Directory) error) error {
+	for after := ""; ; {
+		projects, err := s.Projects.List(ctx, projectPage, after)
+		if err != nil {
+			return err
+		}
+		for _, p := range projects.Items {
+			if err := s.eachOf(ctx, p.ID, do); err != nil {
+				return err
+			}
+		}
+		if !projects.More {
+			return nil
+		}
+		after = projects.Cursors[len(projects.Cursors)-1]
+	}
+}
+
+// eachOf reads the directories of a project before it works on them: what comes meanwhile moves the pages.
+func (s *Service) eachOf(ctx context.Context, projectID string, do func(dirsync.Directory) error) error {
+	var all []dirsync.Directory
+	for {
+		page, err := s.Directories.PageProjectDirectories(ctx, projectID, len(all), projectPage)
+		if err != nil {
+			return err
+		}
+		all = append(all, page...)
+		if len(page) < projectPage {
+			break
+		}
+	}
+	for _, d := range all {
+		if err := do(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note writes how a sync ended, and when the next one is due.
+func (s *Service) note(ctx context.Context, directoryID string, r Result, failed error) error {
+	_, err := s.change(ctx, directoryID, func(st *State) error {
+		now := s.now()
+		if failed == nil {
+			st.Failures, st.Error, st.SyncedAt, st.Result, st.Next = 0, "", now, r, now.Add(s.Every)
+			return nil
+		}
+		st.Error, st.Next = reason(failed), now.Add(min(time.Minute<<min(st.Failures, 10), longest))
+		st.Failures++
+		return nil
+	})
+	return err
+}
+
+// reason is what an administrator is told of a failure.
+func reason(err error) string {
+	for _, known := range []struct {
+		err  error
+		text string
+	}{
+		{directory.ErrRevoked, "Google no longer takes the connection. Connect the directory again."},
+		{directory.ErrForbidden, "Google does not show what is to be read to the administrator who connected the directory."},
+		{directory.ErrBusy, "Google does not answer, or asks for a pause."},
+		{directory.ErrNotFound, "A chosen group does not exist in the workspace."},
+		{directory.ErrMalformed, "Google's answer could not be read."},
+		{errNobody, "Google lists nobody. Nobody was deleted for that."},
+	} {
+		if errors.Is(err, known.err) {
+			return known.text
+		}
+	}
+	return "The directory could not be written."
+}
