@@ -372,6 +372,9 @@ func (a *Attribute) add(list []any, value any) (any, *Error) {
 	if len(list) > a.maxValues() {
 		return nil, wrong("there are more than %d values.", a.maxValues())
 	}
+	if a.Type == Complex {
+		list = unique(list)
+	}
 	return list, nil
 }
 
@@ -400,44 +403,63 @@ func prefer(list []any, keep int) {
 	}
 }
 
-// A finder finds a value in a list: by its "value", and its type where both have one; else by all that it says.
+// A finder finds what an added value means in a list: an element that says as much already; else one with its "value" and
+// its type; else one with its "value" where either has no type.
 type finder struct {
-	a      *Attribute
-	list   []any
-	values map[string][]int // by key; made for long lists
+	a     *Attribute
+	list  []any
+	byKey map[string][]int // made for long lists
 }
 
 const longList = 16
 
 func (f *finder) find(element any) int {
 	if len(f.list) <= longList {
-		return slices.IndexFunc(f.list, func(other any) bool { return f.same(other, element) })
+		return f.best(element, nil)
 	}
-	if f.values == nil {
-		f.values = make(map[string][]int, len(f.list))
+	if f.byKey == nil {
+		f.byKey = make(map[string][]int, len(f.list))
 		for i := range f.list {
 			k := f.key(f.list[i])
-			f.values[k] = append(f.values[k], i)
+			f.byKey[k] = append(f.byKey[k], i)
 		}
 	}
-	for _, i := range f.values[f.key(element)] {
-		if f.same(f.list[i], element) {
-			return i
+	near := f.byKey[f.key(element)]
+	if near == nil {
+		return -1
+	}
+	return f.best(element, near)
+}
+
+// best looks among the elements at some places, or among all where near is nil.
+func (f *finder) best(element any, near []int) int {
+	best, at := 0, -1
+	look := func(i int) {
+		if how := f.likeness(f.list[i], element); how > best {
+			best, at = how, i
 		}
 	}
-	return -1
+	for _, i := range near {
+		look(i)
+	}
+	if near == nil {
+		for i := range f.list {
+			look(i)
+		}
+	}
+	return at
 }
 
 // add tells the finder of an element that joined the list.
 func (f *finder) add(list []any, i int) {
 	f.list = list
-	if f.values != nil {
+	if f.byKey != nil {
 		k := f.key(list[i])
-		f.values[k] = append(f.values[k], i)
+		f.byKey[k] = append(f.byKey[k], i)
 	}
 }
 
-// key is shared by all values that same finds the same.
+// key is shared by all that have a likeness.
 func (f *finder) key(element any) string {
 	if m, ok := element.(map[string]any); ok && f.a.Type == Complex {
 		if text, ok := m["value"].(string); ok {
@@ -447,18 +469,37 @@ func (f *finder) key(element any) string {
 	return string(canonical(nil, element))
 }
 
-func (f *finder) same(a, b any) bool {
-	x, okA := a.(map[string]any)
-	y, okB := b.(map[string]any)
-	if !okA || !okB || f.a.Type != Complex {
-		return sameValue(a, b)
+// likeness of an element to an added value: 0 is another value, 3 the most.
+func (f *finder) likeness(element, added any) int {
+	x, okX := element.(map[string]any)
+	y, okY := added.(map[string]any)
+	switch {
+	case !okX || !okY || f.a.Type != Complex || x["value"] == nil || y["value"] == nil:
+		if sameValue(element, added) {
+			return 3
+		}
+		return 0
+	case !f.a.sameSub("value", x, y):
+		return 0
+	case f.a.says(x, y):
+		return 3
+	case f.a.sameSub("type", x, y):
+		return 2
+	case x["type"] == nil || y["type"] == nil:
+		return 1
+	default:
+		return 0
 	}
-	v, okA := x["value"].(string)
-	w, okB := y["value"].(string)
-	if !okA || !okB {
-		return sameMap(x, y)
+}
+
+// says reports whether an element says all that a value does.
+func (a *Attribute) says(element, value map[string]any) bool {
+	for name, v := range value {
+		if (name == "value" || name == "type") && !a.sameSub(name, element, value) || name != "value" && name != "type" && !sameValue(element[name], v) {
+			return false
+		}
 	}
-	return sameText(v, w, f.a.subs["value"].CaseExact) && (x["type"] == nil || y["type"] == nil || f.a.sameSub("type", x, y))
+	return true
 }
 
 // sameSub compares a sub-attribute of two values under its rule of case.
@@ -659,9 +700,6 @@ func (e *editor) remove(p *Path, value any) *Error {
 		return refuse(TypeMutability, "%s: the attribute is required.", p.Attribute)
 	}
 	in, key := e.place(p)
-	if in[key] == nil {
-		return nil
-	}
 	next, err := p.rest(in[key], value)
 	if err != nil {
 		if err.Type == TypeInvalidValue {
@@ -676,7 +714,7 @@ func (e *editor) remove(p *Path, value any) *Error {
 func (p *Path) rest(current, value any) (any, *Error) {
 	list, isList := current.([]any)
 	switch {
-	case p.Filter != nil && !isList:
+	case (p.Filter != nil || p.Sub != "") && current == nil, p.Filter != nil && !isList:
 		return current, nil
 	case p.Filter != nil && p.Sub == "":
 		return slices.DeleteFunc(list, func(element any) bool {
@@ -694,7 +732,7 @@ func (p *Path) rest(current, value any) (any, *Error) {
 		}
 		delete(m, keyOf(m, p.Sub))
 		return m, nil
-	case isList && value != nil:
+	case (isList || p.attr.MultiValued) && value != nil:
 		return p.attr.subtract(list, value)
 	default:
 		return nil, nil
@@ -724,7 +762,7 @@ func (a *Attribute) subtract(list []any, value any) (any, *Error) {
 	} else if len(sent) == 0 {
 		return list, nil
 	}
-	gone, err := a.readList(value)
+	gone, err := a.readElements(value)
 	if err != nil {
 		return nil, err
 	}

@@ -191,6 +191,9 @@ func (p *parser) term() (Expr, *Error) {
 		return nil, err
 	}
 	if p.pos < len(p.text) && p.text[p.pos] == '[' {
+		if p.attr == nil {
+			path = p.kind.asAttribute(path)
+		}
 		return p.valuePath(path)
 	}
 	return p.comparison(path)
@@ -252,8 +255,8 @@ func (p *parser) valuePath(path Path) (Expr, *Error) {
 func (p *parser) comparison(path Path) (Expr, *Error) {
 	for op, name := range operators {
 		if p.word(name) {
-			if last, ok := path.last(); ok && Operator(op) != PR && path.attr == nil && p.kind.extension(path.URN) == nil {
-				path = last
+			if Operator(op) != PR && p.attr == nil {
+				path = p.kind.asAttribute(path)
 			}
 			c := &Comparison{Path: path, Op: Operator(op)}
 			var err *Error

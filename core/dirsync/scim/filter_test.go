@@ -164,6 +164,7 @@ func TestFilter(t *testing.T) {
 		`urn:acme:scim:2.0:User pr`:                     true,
 		`urn:other:scim:2.0:User pr`:                    false,
 		`urn:other:scim:2.0:User:x eq "y"`:              false,
+		`urn:acme:1.0:cars[plate eq "b-1"]`:             false,
 		`urn:other:1.0:thing ne "y"`:                    true,
 
 		// beyond ASCII

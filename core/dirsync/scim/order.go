@@ -21,6 +21,7 @@ func ParseOrder(t *ResourceType, sortBy string, descending bool) (*Order, error)
 	if err != nil {
 		return nil, err
 	}
+	p = t.asAttribute(p)
 	o := &Order{Path: p, Descending: descending, rule: p.sub}
 	if o.rule == nil {
 		o.rule = p.attr

@@ -130,6 +130,14 @@ func (p *Path) last() (Path, bool) {
 	return Path{URN: p.URN[:i], Attribute: p.URN[i+1:], attr: anything}, true
 }
 
+// asAttribute takes the other reading of a path where nothing but an attribute makes sense.
+func (t *ResourceType) asAttribute(p Path) Path {
+	if last, ok := p.last(); ok && t.extension(p.URN) == nil {
+		return last
+	}
+	return p
+}
+
 func cutURN(s, urn string) (rest string, ok bool) {
 	if len(s) < len(urn) || !sameName(s[:len(urn)], urn) {
 		return "", false
@@ -169,6 +177,7 @@ func (t *ResourceType) patchPath(s string) (Path, *Error) {
 	if err != nil || !filtered {
 		return p, err
 	}
+	p = t.asAttribute(p)
 	if p.Attribute == "" || p.Sub != "" || p.attr.Type != free && (!p.attr.MultiValued || p.attr.Type != Complex) {
 		return p, refuse(TypeInvalidPath, "%s has no values to choose from, so the path may not have a filter.", quote(head))
 	}

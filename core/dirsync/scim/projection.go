@@ -91,6 +91,9 @@ func (p *Path) show(out, r Resource) {
 		urn := keyOf(r, p.URN)
 		from, ok := r[urn].(map[string]any)
 		if !ok {
+			if last, ok := p.last(); ok {
+				last.show(out, r)
+			}
 			return
 		}
 		if p.Attribute == "" {
@@ -179,6 +182,9 @@ func (p *Path) hide(out Resource) {
 		urn := keyOf(out, p.URN)
 		extension, ok := out[urn].(map[string]any)
 		if !ok {
+			if last, ok := p.last(); ok {
+				last.hide(out)
+			}
 			return
 		}
 		if p.Attribute == "" {

@@ -237,8 +237,17 @@ func (a *Attribute) maxValues() int {
 	return MaxValues
 }
 
-// readList reads several values, or one that stands alone. It is nil where there is none.
+// readList reads several values, or one that stands alone, of which at most one is primary.
 func (a *Attribute) readList(value any) ([]any, *Error) {
+	list, err := a.readElements(value)
+	if err != nil {
+		return nil, err
+	}
+	return list, onePrimary(list)
+}
+
+// readElements reads several values, or one that stands alone. It is nil where there is none.
+func (a *Attribute) readElements(value any) ([]any, *Error) {
 	if value == nil {
 		return nil, nil
 	}
@@ -259,8 +268,7 @@ func (a *Attribute) readList(value any) ([]any, *Error) {
 			out = append(out, one)
 		}
 	}
-	out = unique(out)
-	return out, onePrimary(out)
+	return unique(out), nil
 }
 
 // onePrimary refuses a list with two primary values.
