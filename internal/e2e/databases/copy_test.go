@@ -1,6 +1,7 @@
 package databases
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net/http/httptest"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 
 	"github.com/portico-sso/portico/app"
 	"github.com/portico-sso/portico/internal/engines"
@@ -132,24 +135,42 @@ func TestCopyEachToEach(t *testing.T) {
 	}
 }
 
-// TestExportAndImport moves a database from one engine to the next through a file, encrypted or not.
+// TestExportAndImport moves a database from one engine to the next through a file: in the clear, encrypted by a passphrase, or
+// for a public key.
 func TestExportAndImport(t *testing.T) {
 	all := places()
 	source, _ := all[0].fresh(t)
 	h := furnish(t, source)
-	passphrase := filepath.Join(t.TempDir(), "passphrase")
-	if err := os.WriteFile(passphrase, []byte("a passphrase\n"), 0o600); err != nil {
+	passphrase, identity := filepath.Join(t.TempDir(), "passphrase"), filepath.Join(t.TempDir(), "identity")
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
 		t.Fatal(err)
 	}
-	for n, to := range append(all[1:], all[0]) {
-		file := filepath.Join(t.TempDir(), "export")
-		target, _ := to.fresh(t)
-		var secret []string
-		if n%2 == 1 {
-			secret = []string{"--passphrase-file", passphrase}
+	for path, text := range map[string]string{passphrase: "a passphrase\n", identity: "# made by age-keygen\n" + key.String() + "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		_, out := run(t, h.at(source), append([]string{"export", "--out", file}, secret...)...)
-		_, in := run(t, h.at(target), append([]string{"import", file}, secret...)...)
+	}
+	ways := []struct{ out, in []string }{
+		{},
+		{[]string{"--passphrase-file", passphrase}, []string{"--passphrase-file", passphrase}},
+		{[]string{"--recipient", key.Recipient().String()}, []string{"--identity", identity}},
+	}
+	for n, to := range append(all[1:], all[0]) {
+		file, way := filepath.Join(t.TempDir(), "export"), ways[n%len(ways)]
+		target, _ := to.fresh(t)
+		_, out := run(t, h.at(source), append([]string{"export", "--out", file}, way.out...)...)
+		text, err := os.ReadFile(file)
+		if clear := bytes.Contains(text, []byte("acme.example")); clear != (way.out == nil) || err != nil {
+			t.Errorf("written with %s, people can be read: %t, %v", way.out, clear, err)
+		}
+		if n == 1 {
+			p := launch(t, t.TempDir(), h.at(target), "import", file)
+			if code := p.wait(t); code == 0 || !strings.Contains(p.stderr.String(), "encrypted: give --identity or --passphrase-file") {
+				t.Errorf("without the key: exit code %d: %s", code, p.stderr.String())
+			}
+		}
+		_, in := run(t, h.at(target), append([]string{"import", file}, way.in...)...)
 		if !slices.Equal(contents(out), contents(in)) || len(contents(in)) < 5 {
 			t.Errorf("to %s: out went\n%s, in came\n%s", to.name, contents(out), contents(in))
 		}
