@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +41,27 @@ func TestParse(t *testing.T) {
 	}
 	if u.RawQuery == "" || !strings.Contains(u.RawQuery, "pool_max_conns=3") {
 		t.Errorf("the URL given was changed: %s", u)
+	}
+}
+
+// TestParametersAreDocumented holds docs/postgres.md against the parameters that there are.
+func TestParametersAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/postgres.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, "|"); len(cells) == 5 && strings.HasPrefix(cells[1], " `") {
+			for name := range strings.SplitSeq(cells[1], ",") {
+				documented = append(documented, strings.Trim(name, " `"))
+			}
+		}
+	}
+	pool := []string{"call_timeout", "pool_max_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time"}
+	want := slices.Sorted(slices.Values(append(pool, parameters...)))
+	if got := slices.Sorted(slices.Values(documented)); !slices.Equal(got, want) {
+		t.Errorf("docs/postgres.md has the parameters %q, want %q", got, want)
 	}
 }
 
