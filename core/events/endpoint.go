@@ -184,7 +184,7 @@ func validEndpoint(e Endpoint) error {
 		return fault.At("batchSize", "invalid", "A batch has 1 to 500 events; 0 sends each by itself.")
 	}
 	for _, t := range e.Types {
-		if !slices.Contains(Types, t) && !slices.Contains(PolisTypes, t) {
+		if !KnownType(t) {
 			return fault.At("types", "invalid", "There is no such type of event.")
 		}
 	}

@@ -5,6 +5,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/portico-sso/portico/core/record"
@@ -82,6 +83,11 @@ const (
 var PolisTypes = []string{PolisUserCreated, PolisUserUpdated, PolisUserDeleted, PolisGroupCreated, PolisGroupUpdated, PolisGroupDeleted,
 	PolisGroupUserAdded, PolisGroupUserRemoved, PolisSSOCreated, PolisSSOActivated, PolisSSODeactivated, PolisSSODeleted,
 	PolisDirectoryCreated, PolisDirectoryActivated, PolisDirectoryDeactivated, PolisDirectoryDeleted}
+
+// KnownType reports whether Portico or Polis has an event of this name.
+func KnownType(name string) bool {
+	return slices.Contains(Types, name) || slices.Contains(PolisTypes, name)
+}
 
 // letter is what one commit puts into the outbox: all its events.
 type letter struct {

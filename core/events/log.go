@@ -100,7 +100,7 @@ func (s *Service) Read(ctx context.Context, q Query) (Feed, error) {
 		limit = feedLimit
 	}
 	limit = min(limit, maxFeed)
-	last, err := s.lastPosition(ctx, q.ProjectID) // first: everything up to it is there now
+	last, err := s.LastPosition(ctx, q.ProjectID) // first: everything up to it is there now
 	if err != nil {
 		return Feed{}, err
 	}
@@ -129,8 +129,8 @@ func (s *Service) Read(ctx context.Context, q Query) (Feed, error) {
 	return feed, nil
 }
 
-// lastPosition is how far the log of a project goes.
-func (s *Service) lastPosition(ctx context.Context, projectID string) (int64, error) {
+// LastPosition is how far the log of a project goes.
+func (s *Service) LastPosition(ctx context.Context, projectID string) (int64, error) {
 	p, err := s.positions.Get(ctx, projectID)
 	if fault.Is(err, fault.NotFound) {
 		return 0, nil
