@@ -174,16 +174,17 @@ func (w *process) fate(ctx context.Context, q question) error {
 	if why := w.killed.Load(); why != nil {
 		return *why
 	}
-	said := w.stderr.String()
+	said, failed := w.stderr.String(), mapping.Runtime
+	if q.Check { // it is only read
+		failed = mapping.Syntax
+	}
 	switch {
-	case strings.Contains(said, "stack overflow") && q.Check:
-		return &mapping.Error{Code: mapping.Syntax, Message: tooDeep}
 	case strings.Contains(said, "stack overflow"):
-		return &mapping.Error{Code: mapping.Runtime, Message: tooDeep}
+		return &mapping.Error{Code: failed, Message: tooDeep}
 	case strings.Contains(said, "memory") || strings.Contains(said, "cannot map pages"):
 		return outOfMemory()
 	case w.cmd.ProcessState.ExitCode() > 0:
-		return &mapping.Error{Code: mapping.Runtime, Message: "the interpreter failed"}
+		return &mapping.Error{Code: failed, Message: "the interpreter failed"}
 	}
 	return unavailable("the worker was ended from outside: %s", w.cmd.ProcessState)
 }

@@ -106,6 +106,17 @@ func TestTheKernelHoldsMemory(t *testing.T) {
 
 var hold []byte
 
+// TestMemoryIsWatched has memory grow bit by bit: the worker says so itself, and ends in order, without the kernel.
+func TestMemoryIsWatched(t *testing.T) {
+	w := idleWorker(t, newPool(t, patient))
+	_, err := w.ask(t.Context(), question{Snippet: "std.length([i + 1 for i in std.range(1, 10000000)])"}, time.Minute)
+	wantCode(t, err, mapping.Memory)
+	<-w.ended
+	if said := w.stderr.String(); w.cmd.ProcessState.ExitCode() != 0 || said != "" {
+		t.Errorf("it ended with %s and %q", w.cmd.ProcessState, said)
+	}
+}
+
 func TestWorkerEndsWithItsParent(t *testing.T) {
 	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = []string{"TEST_PARENT=1"}
