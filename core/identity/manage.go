@@ -259,6 +259,22 @@ func (s *Service) Search(ctx context.Context, organizationID string, q Search) (
 	return slices.DeleteFunc(people, func(i Identity) bool { return i.uses()[nameID(organizationID, text)]&as == 0 }), err
 }
 
+// Named are the ids of the people of a directory who go by a name: an address, user name or external id.
+func (s *Service) Named(ctx context.Context, organizationID, directoryID, text string) (ids []string, err error) {
+	known, err := s.readNames(ctx, []string{nameID(organizationID, text)})
+	for _, n := range known {
+		for _, h := range n.Holders {
+			if h.DirectoryID == directoryID {
+				ids = append(ids, h.IdentityID)
+			}
+		}
+	}
+	return distinct(ids), err
+}
+
+// IsAddress reports whether people are found by a text as their address.
+func IsAddress(text string) bool { return isAddress(text) }
+
 // once commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, and is
 // known by its first operation. Of a commit whose answer was lost nothing is made twice.
 func (s *Service) once(ctx context.Context, plan func() ([]store.Op, error)) error {

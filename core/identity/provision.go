@@ -29,13 +29,20 @@ type Provision struct {
 	Active                                 bool
 	Password                               *Hashed         // nil leaves it as it is
 	Data                                   json.RawMessage // of the event
+	// Beside makes a person although others of the directory have the same user name or external id.
+	Beside bool
 }
+
+// KnownError says that people of the directory have the user name or external id of a person to be provisioned.
+type KnownError struct{ IDs []string }
+
+func (e *KnownError) Error() string { return "identity: the directory has people of this name" }
 
 // Provision makes the identity of a person whom a directory provisions. One who signed in before is the same where that is
 // safe: by the same connection and subject, or by an address in a domain that is verified for the organization. The
 // operations, of which the first is known by the identity's id, and the events belong into one commit.
 //
-// Faults: Taken uniqueness where the person is there already and the link is not safe. A commit for which Raced says so is
+// Errors: *KnownError unless Beside is set; fault Taken uniqueness where the person is there already and the link is not safe. A commit for which Raced says so is
 // to be made anew, from Provision on.
 func (s *Service) Provision(ctx context.Context, p Provision) (Identity, []store.Op, []events.Event, error) {
 	now := Identity{ID: p.ID, ProjectID: p.ProjectID, OrganizationID: p.OrganizationID, Epoch: 1, CreatedAt: p.Now}
@@ -45,6 +52,9 @@ func (s *Service) Provision(ctx context.Context, p Provision) (Identity, []store
 	if err != nil {
 		return Identity{}, nil, nil, err
 	}
+	if ids := ofDirectory(now, known); len(ids) > 0 && !p.Beside {
+		return Identity{}, nil, nil, &KnownError{ids}
+	}
 	old, err := s.before(ctx, p, now, known)
 	if err != nil {
 		return Identity{}, nil, nil, err
@@ -53,6 +63,24 @@ func (s *Service) Provision(ctx context.Context, p Provision) (Identity, []store
 		return s.adopt(ctx, p, old)
 	}
 	return s.provisioned(ctx, p, Identity{}, now.next(), known, s.repo.Insert, events.IdentityCreated, events.PolisUserCreated)
+}
+
+// ofDirectory are the people of the directory who have the user name or external id of a person to be provisioned.
+func ofDirectory(now Identity, known map[string]name) (ids []string) {
+	for _, part := range []struct {
+		text string
+		as   use
+	}{{now.UserName, asUserName}, {now.ExternalID, asExternalID}} {
+		if part.text == "" {
+			continue
+		}
+		for _, h := range known[nameID(now.OrganizationID, part.text)].Holders {
+			if h.DirectoryID == now.DirectoryID && h.As&part.as != 0 {
+				ids = append(ids, h.IdentityID)
+			}
+		}
+	}
+	return distinct(ids)
 }
 
 // Raced reports whether a commit met another one of the same person or name: it is to be made anew.
