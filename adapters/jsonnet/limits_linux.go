@@ -11,7 +11,7 @@ import (
 
 // growth is the address space that a worker may take beyond what it has at its start. The runtime takes it in large pieces of
 // which it uses a part, so this is wider than maxMemory, which is judged by what is used.
-const growth = 512 << 20
+const growth = shadow * 512 << 20
 
 // limit has the kernel hold what this process may take: address space, CPU time, no file opened or written, no core. Before,
 // it closes what it inherited beside its standard files.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -114,7 +115,7 @@ func (w *process) greet(ctx context.Context) error {
 		return nil
 	}
 	w.kill(errStart)
-	if err := w.fate(ctx, question{}); !errors.Is(err, errEnded) {
+	if err := w.fate(question{}); !errors.Is(err, errEnded) {
 		return err
 	}
 	return errStart
@@ -138,7 +139,7 @@ func (w *process) ask(ctx context.Context, q question, timeout time.Duration) (a
 	w.busy += time.Since(began)
 	if err != nil {
 		w.last = true
-		return answer{}, w.fate(ctx, q)
+		return answer{}, w.fate(q)
 	}
 	w.last = a.Last
 	if a.Error != nil {
@@ -162,7 +163,7 @@ func (w *process) within(ctx context.Context, limit time.Duration, over error, w
 }
 
 // fate is the error of a process that gave no answer, after its end.
-func (w *process) fate(ctx context.Context, q question) error {
+func (w *process) fate(q question) error {
 	if w.killed.Load() == nil {
 		select { // an answer that could not be read may come from one that lives
 		case <-w.ended:
@@ -181,13 +182,16 @@ func (w *process) fate(ctx context.Context, q question) error {
 	switch {
 	case strings.Contains(said, "stack overflow"):
 		return &mapping.Error{Code: failed, Message: tooDeep}
-	case strings.Contains(said, "memory") || strings.Contains(said, "cannot map pages"):
+	case outOf.MatchString(said):
 		return outOfMemory()
 	case w.cmd.ProcessState.ExitCode() > 0:
 		return &mapping.Error{Code: failed, Message: "the interpreter failed"}
 	}
 	return unavailable("the worker was ended from outside: %s", w.cmd.ProcessState)
 }
+
+// outOf is what the runtime says that gets no more memory, or the race detector in its place.
+var outOf = regexp.MustCompile("memory|cannot map pages|address space|failed to allocate")
 
 const tooDeep = "it is nested, or recurses, too deeply"
 
