@@ -15,6 +15,7 @@ import (
 	apioauth "github.com/portico-sso/portico/api/oauth"
 	"github.com/portico-sso/portico/api/pages"
 	"github.com/portico-sso/portico/api/polis"
+	"github.com/portico-sso/portico/api/rest"
 	apisaml "github.com/portico-sso/portico/api/saml"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/sso"
@@ -22,7 +23,7 @@ import (
 )
 
 // newHandler mounts every way in.
-func newHandler(c Config, o options, logger *slog.Logger, s *Services, records Records, sessions Sessions) (http.Handler, error) {
+func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest.Handler, records Records, sessions Sessions) (http.Handler, error) {
 	public, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	if err != nil {
 		return nil, err
 	}
-	rest := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Admin: s.Admin, Logger: logger})
+	ofPolis := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Admin: s.Admin, Logger: logger})
 
 	r := chi.NewRouter()
 	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers,
@@ -47,7 +48,8 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, records R
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)
-	r.Handle("/api/*", rest) // whatever is not open needs an API key
+	mountREST(r, own)
+	r.Handle("/api/*", ofPolis) // whatever is not open needs an API key
 	var h http.Handler = r
 	if o.wrap != nil {
 		h = o.wrap(h)

@@ -109,6 +109,7 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 // serve answers requests until ctx ends; then requests in flight finish, and then the store closes.
 func serve(ctx context.Context, listener net.Listener, a *App, logger *slog.Logger) error {
 	server := newServer(tidyWhenIdle(a.Handler, allocatedBytes, debug.FreeOSMemory), logger)
+	server.RegisterOnShutdown(a.EndStreams)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	var err error

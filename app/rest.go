@@ -1,0 +1,18 @@
+package app
+
+import (
+	"log/slog"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/portico-sso/portico/api/rest"
+)
+
+func newREST(logger *slog.Logger, s *Services) *rest.Handler {
+	return rest.New(rest.Services{Projects: s.Projects, Events: s.Events, Admin: s.Admin, Logger: logger})
+}
+
+func mountREST(r chi.Router, h *rest.Handler) {
+	r.Get(rest.PathEvents, h.Events)
+	r.Get(rest.PathStream, h.Stream)
+}
