@@ -26,8 +26,8 @@ import (
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/adapters/sqlite"
 	"github.com/portico-sso/portico/api/middleware"
-	"github.com/portico-sso/portico/api/rest"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -39,6 +39,7 @@ import (
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/ports/federation"
+	"github.com/portico-sso/portico/ports/mapping"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
@@ -49,14 +50,9 @@ type App struct {
 	// FirstAdminKey is the admin key that the first start made, to be shown once; "" at any later start.
 	FirstAdminKey string
 
-	services   *Services
-	endStreams func()
-	fx         *fx.App
+	services *Services
+	fx       *fx.App
 }
-
-// EndStreams ends the requests that would go on for ever: call it when the server begins to stop, as by its
-// RegisterOnShutdown.
-func (a *App) EndStreams() { a.endStreams() }
 
 // Close ends background work and closes the store. Requests in flight must have finished.
 func (a *App) Close(ctx context.Context) error { return a.fx.Stop(ctx) }
@@ -121,13 +117,10 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			openStores,
 			newMapper,
 			newServices,
-			newREST,
 			newHandler,
 		),
 		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground, tellInBackground),
-		fx.Invoke(func(h http.Handler, s *Services, own *rest.Handler) {
-			a.Handler, a.FirstAdminKey, a.services, a.endStreams = h, s.firstAdminKey, s, own.Close
-		}),
+		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
 	)
 	if err := a.fx.Err(); err != nil {
 		return nil, dig.RootCause(err) // without what fx says about its graph
@@ -153,13 +146,14 @@ type Services struct {
 	Identities    *identity.Service
 	SSO           *sso.Service
 	OAuth         *oauth.Service
+	Directories   *dirsync.Service
 	Admin         *admin.Service
 	Signing       *keypair.Signing
 
 	firstAdminKey string
 }
 
-func newServices(ctx context.Context, c Config, o options, ids id.Source, records Records, sessions Sessions) (*Services, error) {
+func newServices(ctx context.Context, c Config, o options, ids id.Source, records Records, sessions Sessions, mapper mapping.Mapper) (*Services, error) {
 	var (
 		samlKey       keypair.Pair
 		secret        []byte
@@ -203,6 +197,11 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		PolisSubjectPrefix: c.PolisSubjectPrefix, PolisFlattenRaw: c.PolisFlattenRaw,
 		Certificates: c.CertificateHeader != "" && len(c.TrustedProxies) > 0,
 	})
+	s.Directories = dirsync.NewService(dirsync.Options{
+		Records: records.Store, IDs: ids, Organizations: s.Organizations, Identities: s.Identities, Events: s.Events, Leases: s.Leases,
+		Mapper: mapper, EndSessions: s.OAuth.RevokeSessions,
+	})
+	s.SSO.Directories = s.Directories.CountDirectories
 	return s, nil
 }
 

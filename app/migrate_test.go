@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/dirsync/scim"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/lease"
@@ -51,6 +53,7 @@ func TestKeysOfTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Close()
+	provision(t, a)
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +87,37 @@ func TestKeysOfTheSchema(t *testing.T) {
 				t.Errorf("%s %s: the schema says %q, %v; it has %q", collection.Name, d.ID, keys, err, d.Keys)
 			}
 		}
+	}
+}
+
+// provision has a directory with a user in a group, and a request in its log.
+func provision(t *testing.T, a *App) {
+	t.Helper()
+	s := a.services
+	p, err := s.Projects.BySlug(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Organizations.List(t.Context(), p.ID, 1, "")
+	if err != nil || len(found.Items) != 1 {
+		t.Fatal(found, err)
+	}
+	logFor := time.Hour
+	d, err := s.Directories.CreateDirectory(t.Context(), found.Items[0].ID, dirsync.DirectoryInput{LogFor: &logFor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.Directories.CreateUser(t.Context(), d, scim.Resource{"schemas": []any{scim.UserURN}, "userName": "Ada", "displayName": "Ada L", "externalId": "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Directories.CreateGroup(t.Context(), d, scim.Resource{"schemas": []any{scim.GroupURN}, "displayName": "Team", "externalId": "2",
+		"members": []any{map[string]any{"value": u.ID}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Directories.LogRequests(t.Context(), d, dirsync.Request{Method: "GET"}); err != nil {
+		t.Fatal(err)
 	}
 }
 

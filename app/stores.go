@@ -13,6 +13,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/keypair"
@@ -28,7 +29,7 @@ import (
 
 func recordSchema() store.Schema {
 	return slices.Concat(project.Collections(), organization.Collections(), identity.Collections(),
-		lease.Collections(), events.Collections(), keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections())
+		lease.Collections(), events.Collections(), keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections(), dirsync.Collections())
 }
 
 func sessionSchema() store.Schema {

@@ -45,6 +45,9 @@ type Options struct {
 // Service keeps connections and runs logins through them.
 type Service struct {
 	Options
+	// Directories counts the directories of an organization, which is not deleted before they are; nil where there are none.
+	Directories func(ctx context.Context, organizationID string) (int64, error)
+
 	repo     record.Repo[Connection]
 	requests record.Repo[loginRequest]
 	cached   *cache.Cache[[]Connection]
@@ -222,11 +225,14 @@ func (s *Service) UpdateOrganization(ctx context.Context, organizationID string,
 	return s.Organizations.Update(ctx, organizationID, in)
 }
 
-// DeleteOrganization removes an organization without connections, and its identities with it.
+// DeleteOrganization removes an organization without connections and directories, and its identities with it.
 // Faults: NotFound, Conflict not_empty.
 func (s *Service) DeleteOrganization(ctx context.Context, organizationID string) error {
 	return s.Organizations.Delete(ctx, organizationID, func() (bool, error) {
 		n, err := s.Count(ctx, organizationID)
+		if err == nil && n == 0 && s.Directories != nil {
+			n, err = s.Directories(ctx, organizationID)
+		}
 		if err != nil || n > 0 {
 			return false, err
 		}
