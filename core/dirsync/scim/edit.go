@@ -83,9 +83,9 @@ func (e *editor) setSchemas() {
 }
 
 // whole decides what a path means whose URN no schema has: the extension as a whole, or one attribute of it. The resource
-// decides where it has either; else an object is an extension.
-func (e *editor) whole(p Path, name string, value any) Path {
-	if p.URN == "" || e.t.extension(p.URN) != nil || p.Sub != "" || p.Filter != nil {
+// decides where it has either; else an object is an extension, and under a name of a body it always is.
+func (e *editor) whole(p Path, name string, value any, named bool) Path {
+	if p.URN == "" || e.t.extension(p.URN) != nil || p.Filter != nil {
 		return p
 	}
 	_, isObject := value.(object)
@@ -93,9 +93,9 @@ func (e *editor) whole(p Path, name string, value any) Path {
 	_, isIn := e.r[keyOf(e.r, p.URN)]
 	last, _ := p.last()
 	switch {
-	case isExtension || p.Attribute != "" && isObject && !isIn:
+	case isExtension || isObject && (named || p.Attribute != "" && p.Sub == "" && !isIn):
 		return Path{URN: name}
-	case p.Attribute == "" && last.Attribute != "" && (value != nil && !isObject || e.r[keyOf(e.r, last.URN)] != nil):
+	case p.Attribute == "" && last.Attribute != "" && !isObject && (value != nil || e.r[keyOf(e.r, last.URN)] != nil):
 		return last
 	default:
 		return p
@@ -113,9 +113,15 @@ func (e *editor) putAll(op, urn string, value any, lenient bool) *Error {
 	if !ok {
 		return refuse(TypeInvalidValue, "%s", strings.TrimPrefix(urn+": an object with attributes is wanted.", ": "))
 	}
+	if urn != "" && e.t.extension(urn) == nil {
+		return e.putFree(op, urn, sent)
+	}
 	readOnly, written := "", false
 	for _, m := range sent {
-		p, err := e.named(urn, &m)
+		if urn != "" {
+			m.name = urn + ":" + m.name
+		}
+		p, err := e.t.patchPath(m.name)
 		switch {
 		case err != nil && lenient:
 			continue // an attribute that no schema knows
@@ -141,20 +147,19 @@ func (e *editor) putAll(op, urn string, value any, lenient bool) *Error {
 	return nil
 }
 
-// named reads the name of an attribute in an object that stands under a URN, and completes it.
-func (e *editor) named(urn string, m *member) (Path, *Error) {
-	if urn != "" && e.t.extension(urn) == nil {
-		return Path{URN: urn, Attribute: m.name, attr: anything}, nil
+// putFree puts every attribute of an object into an extension without a schema. Its names are names, not paths.
+func (e *editor) putFree(op, urn string, sent object) *Error {
+	for _, m := range sent {
+		if err := e.put(op, &Path{URN: urn, Attribute: m.name, attr: anything}, m.value); err != nil {
+			return err
+		}
 	}
-	if urn != "" {
-		m.name = urn + ":" + m.name
-	}
-	return e.t.patchPath(m.name)
+	return nil
 }
 
 // putNamed puts what stands under a name that is a path.
 func (e *editor) putNamed(op string, p Path, m member, lenient bool) *Error {
-	p = e.whole(p, m.name, m.value)
+	p = e.whole(p, m.name, m.value, true)
 	if p.Attribute == "" {
 		return e.putAll(op, p.URN, m.value, lenient)
 	}

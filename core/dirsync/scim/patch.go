@@ -199,7 +199,7 @@ func (e *editor) apply(op *Operation) *Error {
 	if err != nil {
 		return err
 	}
-	p = e.whole(p, op.Path, value)
+	p = e.whole(p, op.Path, value, false)
 	if name == opRemove {
 		return e.remove(&p, value)
 	}

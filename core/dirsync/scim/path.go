@@ -115,7 +115,8 @@ func (t *ResourceType) split(s string) (urn, name string) {
 	}
 	i := strings.LastIndexByte(s, ':')
 	urn, name = s[:i], s[i+1:]
-	if strings.Count(urn, ":") < 2 || !isAttributeName(strings.ReplaceAll(name, ".", "x")) || isVersion(urn[strings.LastIndexByte(urn, ':')+1:]) {
+	attribute, sub, dotted := strings.Cut(name, ".")
+	if strings.Count(urn, ":") < 2 || !isAttributeName(attribute) || dotted && !isAttributeName(sub) || isVersion(urn[strings.LastIndexByte(urn, ':')+1:]) {
 		return s, ""
 	}
 	return urn, name
