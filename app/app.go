@@ -26,6 +26,7 @@ import (
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/adapters/sqlite"
 	"github.com/portico-sso/portico/api/middleware"
+	"github.com/portico-sso/portico/api/rest"
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/events"
@@ -50,9 +51,14 @@ type App struct {
 	// FirstAdminKey is the admin key that the first start made, to be shown once; "" at any later start.
 	FirstAdminKey string
 
-	services *Services
-	fx       *fx.App
+	services   *Services
+	endStreams func()
+	fx         *fx.App
 }
+
+// EndStreams ends the requests that would go on for ever: call it when the server begins to stop, as by its
+// RegisterOnShutdown.
+func (a *App) EndStreams() { a.endStreams() }
 
 // Close ends background work and closes the store. Requests in flight must have finished.
 func (a *App) Close(ctx context.Context) error { return a.fx.Stop(ctx) }
@@ -117,10 +123,13 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			openStores,
 			newMapper,
 			newServices,
+			newREST,
 			newHandler,
 		),
 		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground, tellInBackground),
-		fx.Invoke(func(h http.Handler, s *Services) { a.Handler, a.FirstAdminKey, a.services = h, s.firstAdminKey, s }),
+		fx.Invoke(func(h http.Handler, s *Services, own *rest.Handler) {
+			a.Handler, a.FirstAdminKey, a.services, a.endStreams = h, s.firstAdminKey, s, own.Close
+		}),
 	)
 	if err := a.fx.Err(); err != nil {
 		return nil, dig.RootCause(err) // without what fx says about its graph
