@@ -22,6 +22,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator"
 
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/organization"
@@ -38,6 +39,7 @@ type Services struct {
 	Organizations *organization.Service
 	SSO           *sso.Service
 	OAuth         *oauth.Service
+	Directories   *dirsync.Service
 	Admin         *admin.Service
 	Logger        *slog.Logger
 	PublicURL     string

@@ -203,8 +203,10 @@ func (m *meter) field(f *ast.Field) (size, error) {
 		whole.cost = 1 + below.cost + m.pageLength(f)*below.items
 	case f.Name == "edges" || f.Name == "nodes":
 		whole.items = 1 + below.cost
-	case f.Name == "certificates" || f.Name == "errors":
+	case shortLists[f.Name]:
 		whole.cost = 1 + shortList*below.cost
+	case f.Name == "findIdentities":
+		whole.cost = 1 + maxPage*below.cost
 	default:
 		whole.cost = 1 + below.cost
 	}
@@ -223,6 +225,9 @@ func (s size) ofSchema() (size, error) {
 	}
 	return size{depth: 1, cost: min(1+schemaFieldCost*s.cost, maxCost+1)}, nil
 }
+
+// shortLists are the fields that are lists and no pages.
+var shortLists = map[string]bool{"certificates": true, "errors": true, "credentials": true}
 
 // pageLength is the most items that a page can have. What is out of bounds is refused by its resolver.
 func (m *meter) pageLength(f *ast.Field) int {

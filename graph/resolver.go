@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"time"
 
 	"github.com/graph-gophers/graphql-go"
 
@@ -61,6 +62,14 @@ func optional(text string) *string {
 		return nil
 	}
 	return &text
+}
+
+// optionalTime is null for the zero time.
+func optionalTime(t time.Time) *graphql.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &graphql.Time{Time: t}
 }
 
 // list is never null.

@@ -11,8 +11,11 @@ import (
 
 	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/project"
 )
 
@@ -24,10 +27,13 @@ const (
 
 // Services are what the API works with. All are required.
 type Services struct {
-	Projects *project.Service
-	Events   *events.Service
-	Admin    *admin.Service
-	Logger   *slog.Logger
+	Projects    *project.Service
+	Events      *events.Service
+	Identities  *identity.Service
+	OAuth       *oauth.Service
+	Directories *dirsync.Service
+	Admin       *admin.Service
+	Logger      *slog.Logger
 }
 
 // Handler serves the API. Close ends its streams, so that a server may stop.

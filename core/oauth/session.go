@@ -253,13 +253,10 @@ func (s *Service) Session(ctx context.Context, sessionID string) (Session, error
 	return s.sessions.Get(ctx, sessionID)
 }
 
-// UpdateIdentity deactivates a person, with their sessions, or lets them in again. Faults: NotFound.
-func (s *Service) UpdateIdentity(ctx context.Context, identityID string, active *bool) (identity.Identity, error) {
-	if active == nil {
-		return s.Identities.Get(ctx, identityID)
-	}
-	i, err := s.Identities.SetActive(ctx, identityID, *active)
-	if err == nil && !*active {
+// UpdateIdentity changes a person; deactivating ends their sessions. Faults: those of identity.Service.Update.
+func (s *Service) UpdateIdentity(ctx context.Context, identityID string, in identity.Input) (identity.Identity, error) {
+	i, err := s.Identities.Update(ctx, identityID, in)
+	if err == nil && in.Active != nil && !*in.Active {
 		err = s.RevokeSessions(ctx, identityID)
 	}
 	return i, err
