@@ -348,3 +348,6 @@ func (s *Service) endpointsFor(ctx context.Context, e Event) (found []Endpoint, 
 func (s *Service) installation() (Endpoint, bool) {
 	return Endpoint{ID: Installation, URL: s.URL, Format: Polis, Active: true, Secrets: []Secret{{Value: string(s.Secret)}}}, s.URL != ""
 }
+
+// LiveSecrets is how many secrets of an endpoint sign now.
+func (s *Service) LiveSecrets(e Endpoint) int { return len(e.live(s.now())) }
