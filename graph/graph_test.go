@@ -48,6 +48,9 @@ type world struct {
 	sso     *sso.Service
 	log     *bytes.Buffer
 	now     time.Time
+
+	events   *events.Service
+	receiver *receiver
 }
 
 // fetcher serves documents by address.
@@ -79,14 +82,18 @@ func newWorld(t *testing.T) *world {
 
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
-	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Logger: logger})
+	w.receiver = &receiver{status: 200}
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Send: w.receiver, Logger: logger,
+		Names: func(context.Context, string, string) (string, string, error) { return "product", "tenant", nil },
+		URL:   "https://all.example.com", Secret: "hush"})
+	w.events = told
 	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
 		Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, Events: told, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
 	w.sso = connections
-	w.handler, err = graph.New(graph.Services{Projects: projects, Organizations: organizations, SSO: connections,
+	w.handler, err = graph.New(graph.Services{Events: told, Projects: projects, Organizations: organizations, SSO: connections,
 		OAuth: oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 			Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger}),
 		Admin: admin.NewService(records, ids, []string{adminKey}), Logger: logger, PublicURL: publicURL})

@@ -23,6 +23,7 @@ import (
 
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/organization"
@@ -39,6 +40,7 @@ type Services struct {
 	Organizations *organization.Service
 	SSO           *sso.Service
 	OAuth         *oauth.Service
+	Events        *events.Service
 	Directories   *dirsync.Service
 	Admin         *admin.Service
 	Logger        *slog.Logger
