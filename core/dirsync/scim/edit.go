@@ -8,8 +8,20 @@ import (
 
 // An editor changes a resource.
 type editor struct {
-	t *ResourceType
-	r Resource
+	t    *ResourceType
+	r    Resource
+	work int // see MaxWork
+}
+
+// count counts the work on a value, so that a small PATCH of a long list does not keep a processor busy for long.
+func (e *editor) count(p *Path, current any) *Error {
+	if list, ok := current.([]any); ok {
+		e.work += len(list) * (1 + p.terms)
+	}
+	if e.work > MaxWork {
+		return refuse(TypeTooMany, "The operations look at too many values. Send fewer of them.")
+	}
+	return nil
 }
 
 // finish checks the whole after the last change. scimType is that of a required attribute that is missing.
@@ -202,6 +214,9 @@ func (e *editor) put(op string, p *Path, value any) *Error {
 		return isReadOnly(p.String())
 	}
 	in, key := e.place(p)
+	if err := e.count(p, in[key]); err != nil {
+		return err
+	}
 	next, err := p.next(op, in[key], value)
 	if err != nil {
 		if err.Type == TypeInvalidValue {
@@ -466,10 +481,8 @@ func (f *finder) add(list []any, i int) {
 
 // key is shared by all that have a likeness.
 func (f *finder) key(element any) string {
-	if m, ok := element.(map[string]any); ok && f.a.Type == Complex {
-		if text, ok := m["value"].(string); ok {
-			return fold(text)
-		}
+	if k := f.a.valueOf(element); k != "" {
+		return k
 	}
 	return string(canonical(nil, element))
 }
@@ -705,6 +718,9 @@ func (e *editor) remove(p *Path, value any) *Error {
 		return refuse(TypeMutability, "%s: the attribute is required.", p.Attribute)
 	}
 	in, key := e.place(p)
+	if err := e.count(p, in[key]); err != nil {
+		return err
+	}
 	next, err := p.rest(in[key], value)
 	if err != nil {
 		if err.Type == TypeInvalidValue {
@@ -774,9 +790,27 @@ func (a *Attribute) subtract(list []any, value any) (any, *Error) {
 	if len(gone) == 0 {
 		return nil, wrong("the value has no attribute that the schema knows.")
 	}
+	byValue := make(map[string][]any, len(gone)) // by the folded "value"; under "" those without
+	for _, g := range gone {
+		k := a.valueOf(g)
+		byValue[k] = append(byValue[k], g)
+	}
+	if len(byValue[""]) > MaxUnnamed {
+		return nil, wrong("more than %d values without a \"value\" are to be removed.", MaxUnnamed)
+	}
 	return slices.DeleteFunc(list, func(element any) bool {
-		return slices.ContainsFunc(gone, func(g any) bool { return a.covers(g, element) })
+		covers := func(g any) bool { return a.covers(g, element) }
+		return slices.ContainsFunc(byValue[a.valueOf(element)], covers) || slices.ContainsFunc(byValue[""], covers)
 	}), nil
+}
+
+// valueOf is the folded "value" of an element, or the element itself where it is a text; "" where there is none.
+func (a *Attribute) valueOf(element any) string {
+	if m, ok := element.(map[string]any); ok && a.Type == Complex {
+		element = m["value"]
+	}
+	text, _ := element.(string)
+	return fold(text)
 }
 
 // covers reports whether an element is what a given value means: the one of its "value", and its type where it has one, or

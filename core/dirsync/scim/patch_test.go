@@ -341,6 +341,14 @@ func TestPatchGrowsNoFurtherThanALimit(t *testing.T) {
 	wantError(t, err, TypeInvalidValue)
 	_, err = patch(r, User, `[{"op":"add","path":"roles[type eq \"new\"].value","value":"too many"}]`)
 	wantError(t, err, TypeInvalidValue)
+	_, err = patch(r, User, "["+strings.Repeat(`{"op":"replace","path":"roles[value eq \"x\" or type eq \"y\"].display","value":null},`, 500)+`{"op":"remove","path":"title"}]`)
+	wantError(t, err, TypeTooMany)
+	var unnamed strings.Builder
+	for i := range MaxUnnamed + 1 {
+		fmt.Fprintf(&unnamed, `,{"type":"t%d"}`, i)
+	}
+	_, err = patch(r, User, `[{"op":"remove","path":"roles","value":[`+unnamed.String()[1:]+`]}]`)
+	wantError(t, err, TypeInvalidValue)
 	for i := range 30 {
 		if _, err = patch(r, User, fmt.Sprintf(`[{"op":"add","path":"urn:acme:2.0:User:a%d","value":"%s"}]`, i, strings.Repeat("x", 60_000))); err != nil {
 			break

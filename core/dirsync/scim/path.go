@@ -10,6 +10,7 @@ type Path struct {
 	Filter    Expr   // which values, in the path of a PATCH; nil for all of them
 
 	attr, sub *Attribute
+	terms     int // comparisons in Filter
 }
 
 // String is the path as a client writes it, without its filter: "emails.value", "urn:…:User:department".
@@ -190,6 +191,7 @@ func (t *ResourceType) patchPath(s string) (Path, *Error) {
 		err.Type = TypeInvalidPath
 		return p, err
 	}
+	p.terms = f.terms
 	return p, p.behind(s, rest[f.pos:])
 }
 

@@ -26,6 +26,8 @@ const (
 	MaxAttributes = 200      // attributes in one object, known ones or not
 	MaxExtensions = 20       // extensions without a schema, in one resource
 	MaxOperations = 1000     // in one PATCH
+	MaxWork       = 500_000  // values that a PATCH looks at, each once for an operation and for each comparison of its path
+	MaxUnnamed    = 100      // values without a "value" that one remove lists
 	MaxFilter     = 8 << 10
 	MaxTerms      = 250 // comparisons in one filter
 	MaxNesting    = 20  // brackets inside brackets, in a filter
