@@ -29,7 +29,7 @@ import (
 
 // world is real services over the memory engine, which counts calls and loses answers.
 type world struct {
-	t             *testing.T
+	t             testing.TB
 	ctx           context.Context
 	backend       *lossy
 	records       *store.Store
@@ -96,7 +96,7 @@ func schema() store.Schema {
 		lease.Collections(), dirsync.Collections())
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return worldOver(t, memory.New(schema()))
 }
@@ -109,7 +109,7 @@ func (hasher) Verify(_ context.Context, hash, text string) (bool, error) {
 	return hash == "hash of "+text, nil
 }
 
-func worldOver(t *testing.T, b store.Backend) *world {
+func worldOver(t testing.TB, b store.Backend) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), backend: &lossy{Backend: b}}
 	w.now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
@@ -265,7 +265,7 @@ func (w *world) refused(err error, kind fault.Kind, code string) {
 	}
 }
 
-func same(t *testing.T, what string, got, want any) {
+func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: %v, want %v", what, got, want)
