@@ -8,7 +8,7 @@ CACHE    := $(CURDIR)/.cache
 LINTER   := $(CACHE)/golangci-lint
 WITH     := $(CACHE)/engines/with
 
-.PHONY: all build test vet lint bench bench-store fuzz clean
+.PHONY: all build test vet lint bench bench-store bench-scim fuzz clean
 
 all: test
 
@@ -50,6 +50,10 @@ bench:
 ## bench-store: the storage port on every engine that is named, can be started or installed
 bench-store:
 	@$(GO) build -o $(WITH) ./internal/engines/with && exec $(WITH) -- $(GO) run ./internal/benchstore
+
+## bench-scim: SCIM with three sizes of a directory, on SQLite and, where it can be had, Postgres
+bench-scim:
+	@$(GO) build -o $(WITH) ./internal/engines/with && exec $(WITH) -- $(GO) run ./internal/benchscim
 
 ## fuzz: every fuzz target for FUZZTIME
 fuzz:

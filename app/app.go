@@ -123,6 +123,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			openStores,
 			newMapper,
 			newServices,
+			newSCIM,
 			newREST,
 			newHandler,
 		),

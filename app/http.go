@@ -17,19 +17,20 @@ import (
 	"github.com/portico-sso/portico/api/polis"
 	"github.com/portico-sso/portico/api/rest"
 	apisaml "github.com/portico-sso/portico/api/saml"
+	apiscim "github.com/portico-sso/portico/api/scim"
 	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/graph"
 )
 
 // newHandler mounts every way in.
-func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest.Handler, records Records, sessions Sessions) (http.Handler, error) {
+func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest.Handler, directories *apiscim.Handler, records Records, sessions Sessions) (http.Handler, error) {
 	public, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
 	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https", JSONErrors: c.PolisJSONErrorPage}
-	admin, err := graph.New(graph.Services{Events: s.Events, Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
+	admin, err := graph.New(graph.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
 		Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
 	if err != nil {
 		return nil, err
@@ -46,6 +47,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 		Certificate: middleware.ClientCertificate(c.CertificateHeader, c.TrustedProxies)}, c, public)
 	mountDevice(r, shown, s.OAuth, c, public)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
+	directories.Mount(r)
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)
 	mountREST(r, own)
