@@ -167,8 +167,11 @@ func TestProxyOnAllConnections(t *testing.T) {
 		t.Error("a cut connection answers")
 	}
 	p.Refuse(true)
-	if _, err := dial(t, p).ask("five"); err == nil {
-		t.Error("a refused connection answers")
+	if refused, err := net.Dial("tcp", p.Addr); err == nil { // or it is reset before it is made
+		_, err = (&client{refused.(*net.TCPConn), bufio.NewReader(refused)}).ask("five")
+		if _ = refused.Close(); err == nil {
+			t.Error("a refused connection answers")
+		}
 	}
 	p.Refuse(false)
 	if a, err := dial(t, p).ask("six"); a != "six" || err != nil {
