@@ -16,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/portico-sso/portico/adapters/argon2"
 	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/adapters/oidc"
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/core/admin"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
@@ -46,6 +48,7 @@ type world struct {
 	backend store.Backend
 	fetch   *fetcher
 	sso     *sso.Service
+	dirsync *dirsync.Service
 	log     *bytes.Buffer
 	now     time.Time
 
@@ -66,7 +69,7 @@ func (f *fetcher) Fetch(_ context.Context, address string, _ int64) (outbound.Do
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), sso.Collections(),
+	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), dirsync.Collections(), sso.Collections(),
 		sso.SessionCollections(), oauth.Collections(), oauth.SessionCollections(), admin.Collections())
 	w := &world{t: t, backend: memory.New(schema), fetch: &fetcher{documents: map[string]string{}}, log: &bytes.Buffer{},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
@@ -83,19 +86,23 @@ func newWorld(t *testing.T) *world {
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
 	w.receiver = &receiver{status: 200}
-	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Send: w.receiver, Logger: logger,
+	leases := lease.NewService(records, ids, logger)
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: leases, Send: w.receiver, Logger: logger,
 		Names: func(context.Context, string, string) (string, string, error) { return "product", "tenant", nil },
 		URL:   "https://all.example.com", Secret: "hush"})
 	w.events = told
 	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
-		Connected: func(context.Context, string) (bool, error) { return true, nil }})
+		Passwords: argon2.New(), Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, Events: told, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
 	w.sso = connections
+	logins := oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
+		Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger})
+	w.dirsync = dirsync.NewService(dirsync.Options{Records: records, IDs: ids, Organizations: organizations, Identities: identities,
+		Events: told, Leases: leases, EndSessions: logins.RevokeSessions})
 	w.handler, err = graph.New(graph.Services{Events: told, Projects: projects, Organizations: organizations, SSO: connections,
-		OAuth: oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
-			Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger}),
+		OAuth: logins, Directories: w.dirsync,
 		Admin: admin.NewService(records, ids, []string{adminKey}), Logger: logger, PublicURL: publicURL})
 	must(t, err)
 	return w
