@@ -272,9 +272,11 @@ func (s *Service) Complete(ctx context.Context, login Login, issue func(identity
 		if err != nil {
 			return err
 		}
-		if issued, err = issue(person); err != nil {
+		op, err := issue(person)
+		if err != nil { // perhaps for what an earlier commit has made, whose answer was lost: issued is still of that
 			return err
 		}
+		issued = op
 		err = store.CommitBoth(ctx, s.Records, records, s.Sessions, append(s.use(login), issued))
 		if err == nil && len(records) > 0 {
 			s.Identities.Woken(person.ProjectID)

@@ -94,7 +94,7 @@ func (p *program) tab(t *testing.T) *program {
 		t.Fatal(err)
 	}
 	q := *p
-	q.t, q.http = t, &http.Client{Timeout: 20 * time.Second, Jar: jar, CheckRedirect: p.http.CheckRedirect}
+	q.t, q.http = t, &http.Client{Timeout: 20 * time.Second, Jar: jar, CheckRedirect: p.http.CheckRedirect, Transport: p.http.Transport}
 	return &q
 }
 
