@@ -3,6 +3,7 @@ package oauth
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -232,6 +233,9 @@ func (a *Application) apply(in ApplicationInput, keys jose.JOSE) error {
 	}
 	if in.RedirectURIs != nil {
 		a.RedirectURIs = *in.RedirectURIs
+		if err := overTLS(a.RedirectURIs); err != nil {
+			return err
+		}
 	}
 	if err := a.applyGrants(in); err != nil {
 		return err
@@ -324,6 +328,21 @@ func validRedirectURIs(uris []string, required bool) error {
 		return fault.At("redirectUris", "required", "Give at least one redirect URI.")
 	}
 	return validURIs("redirectUris", "redirect URI", uris)
+}
+
+// overTLS refuses redirect URIs of plain http, over which anybody on the way reads the code, but on this very machine
+// (RFC 9700 §2.6).
+func overTLS(uris []string) error {
+	for _, text := range uris {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" {
+			continue
+		}
+		if address, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !address.IsLoopback()) {
+			return fault.At("redirectUris", "insecure", "A redirect URI of plain http is for localhost alone, as anybody on the way could read it: use https: "+text)
+		}
+	}
+	return nil
 }
 
 // validURIs: at most maxRedirects, to which a browser can be sent and which say exactly where.

@@ -271,6 +271,13 @@ func askedFirst(t *testing.T, a answer) {
 	}
 }
 
+func (a answer) created(t *testing.T) {
+	t.Helper()
+	if a.StatusCode != http.StatusCreated {
+		t.Errorf("%s %s", a.Status, a.body)
+	}
+}
+
 func forbidden(t *testing.T, a answer) {
 	t.Helper()
 	if a.StatusCode != http.StatusForbidden {
@@ -317,19 +324,19 @@ func TestAttacks(t *testing.T) {
 var onRedirects = []attack{
 	{"redirect URI of another host", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"http://evil.example/callback"}}), onPage(403)},
 	{"redirect URI that goes on", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {callback + "/../evil"}}), onPage(403)},
-	{"redirect URI with the host as user", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"http://app.example@evil.example/callback"}}), onPage(403)},
+	{"redirect URI with the host as user", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"https://app.example@evil.example/callback"}}), onPage(403)},
 	{"redirect URI with a backslash", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {`http://evil.example\@app.example/callback`}}), onPage(403)},
-	{"redirect URI of a host that begins alike", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"http://app.example.evil.example/callback"}}), onPage(403)},
+	{"redirect URI of a host that begins alike", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"https://app.example.evil.example/callback"}}), onPage(403)},
 	{"redirect URI that a browser would run", "RFC 9700 §4.1.3", asking(url.Values{"redirect_uri": {"javascript:alert(1)//app.example/callback"}}), onPage(403)},
 	{"redirect URI with a fragment", "RFC 6749 §3.1.2", asking(url.Values{"redirect_uri": {callback + "#"}}), onPage(403)},
 	{"two redirect URIs", "RFC 6749 §3.1", asking(url.Values{"redirect_uri": {callback, "http://evil.example/"}}), onPage(400)},
 	{"redirect URI below a wildcard that brings a code of its own", "RFC 9700 §4.5", func(_ *testing.T, s *scene) answer {
-		s.connect(newIdP(s.t, "https://idp.example/wild"), map[string]any{"tenant": "wild", "redirectUrl": []string{"http://app.example/cb/*"}})
+		s.connect(newIdP(s.t, "https://idp.example/wild"), map[string]any{"tenant": "wild", "redirectUrl": []string{"https://app.example/cb/*"}})
 		asks := func(uri string) answer {
 			return s.authorize(polisClient(url.Values{"client_id": {"tenant=wild&product=" + testProduct}, "redirect_uri": {uri}}))
 		}
-		asks("http://app.example/cb/x?next=y").atProvider(s.t)
-		return asks("http://app.example/cb/x?code=stolen")
+		asks("https://app.example/cb/x?next=y").atProvider(s.t)
+		return asks("https://app.example/cb/x?code=stolen")
 	}, onPage(403)},
 	{"redirect URI of an error, not registered", "RFC 6749 §4.1.2.1", asking(url.Values{"redirect_uri": {"http://evil.example/"}, "response_type": {"token"}}), onPage(403)},
 	{"redirect URI that is pushed", "RFC 9126 §2.3", func(_ *testing.T, s *scene) answer {
@@ -630,6 +637,10 @@ var onTokens = []attack{
 	}},
 	{"registration of a redirect URI that a browser would run", "RFC 7591 §5", func(_ *testing.T, s *scene) answer {
 		return s.register(s.initial(testProduct, 60), map[string]any{"redirect_uris": []string{"javascript:alert(1)"}})
+	}, asJSON(400, "invalid_redirect_uri")},
+	{"registration of a redirect URI that others can read", "RFC 9700 §2.6", func(_ *testing.T, s *scene) answer {
+		s.register(s.initial(testProduct, 60), map[string]any{"redirect_uris": []string{"http://localhost:3000/cb", "http://127.0.0.1/cb", "http://[::1]/cb"}}).created(s.t)
+		return s.register(s.initial(testProduct, 60), map[string]any{"redirect_uris": []string{"http://app.example/cb"}})
 	}, asJSON(400, "invalid_redirect_uri")},
 	{"sign-in to an organization of another project", "RFC 6749 §10.2", func(_ *testing.T, s *scene) answer {
 		return s.authorize(s.alien.asks(url.Values{"organization": {s.organization}}))

@@ -25,7 +25,7 @@ import (
 const (
 	adminKey    = "an-admin-key-for-the-end-to-end-tests"
 	sharedKey   = "shared-secret-of-tenant-and-product-clients"
-	callback    = "http://app.example/callback"
+	callback    = "https://app.example/callback"
 	testTenant  = "acme.example"
 	testProduct = "crm"
 )
