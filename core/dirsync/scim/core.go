@@ -40,7 +40,7 @@ var (
 		{Name: "userType", Description: "The relation between person and organization, such as employee or contractor."},
 		{Name: "preferredLanguage", Description: "The languages the person prefers, as in Accept-Language."},
 		{Name: "locale", Description: "Where numbers, dates and currencies are to look familiar, such as en-US."},
-		{Name: "timezone", check: isTimeZone, Description: "The person's time zone, a name of the IANA database such as Europe/Berlin."},
+		{Name: "timezone", check: isTimeZone, CanonicalValues: timeZones, Description: "The person's time zone, a name of the IANA database such as Europe/Berlin."},
 		{Name: "active", Type: Boolean, Description: "Whether the person may sign in. Unset is no."},
 		{Name: "password", CaseExact: true, Mutability: WriteOnly, Returned: Never, limit: MaxName,
 			Description: "A password to sign in with. It is never shown."},
@@ -119,3 +119,10 @@ func values(name, description string, value Attribute, types ...string) Attribut
 		primary,
 	}}
 }
+
+// timeZones are some names of the IANA database, for those who offer a choice: any other of its names is taken as well.
+var timeZones = []string{"UTC", "Africa/Cairo", "Africa/Johannesburg", "Africa/Lagos", "Africa/Nairobi", "America/Bogota", "America/Chicago",
+	"America/Denver", "America/Los_Angeles", "America/Mexico_City", "America/New_York", "America/Sao_Paulo", "America/Toronto", "Asia/Dubai",
+	"Asia/Hong_Kong", "Asia/Jakarta", "Asia/Kolkata", "Asia/Seoul", "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney",
+	"Europe/Amsterdam", "Europe/Berlin", "Europe/Istanbul", "Europe/London", "Europe/Madrid", "Europe/Paris", "Europe/Rome", "Europe/Stockholm",
+	"Europe/Warsaw", "Pacific/Auckland"}

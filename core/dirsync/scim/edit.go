@@ -130,6 +130,9 @@ func (e *editor) putAll(op, urn string, value any, lenient bool) *Error {
 	}
 	readOnly, written := "", false
 	for _, m := range sent {
+		if urn != "" && strings.EqualFold(m.name, "schemas") { // some clients write an extension as if it were a resource
+			continue
+		}
 		if urn != "" {
 			m.name = urn + ":" + m.name
 		}
@@ -576,7 +579,7 @@ func (p *Path) putChosen(op string, list []any, value any) (any, *Error) {
 		if list[i], err = p.putOne(op, m, one); err != nil {
 			return nil, err
 		}
-		if isPrimary(list[i]) && (!was || p.makesPrimary(one)) {
+		if isPrimary(list[i]) && !was {
 			if len(chosen) > 1 {
 				return nil, wrong("at most one value may be primary.")
 			}
@@ -584,15 +587,6 @@ func (p *Path) putChosen(op string, list []any, value any) (any, *Error) {
 		}
 	}
 	return p.tidy(list, value == nil && p.Sub == "value")
-}
-
-// makesPrimary reports whether a sent value says that an element is primary.
-func (p *Path) makesPrimary(value any) bool {
-	if p.Sub != "" {
-		return p.Sub == "primary"
-	}
-	sent, _ := value.(object)
-	return slices.ContainsFunc(sent, func(m member) bool { return sameName(m.name, "primary") })
 }
 
 // putOne changes one value of a list: a sub-attribute of it, or it. nil takes it out.
