@@ -472,8 +472,8 @@ func (w *sender) bury(d *Delivery) { d.Status, d.ExpiresAt = Dead, w.now().Add(w
 
 // jitter is a fifth more or less, so that what failed together does not come back together.
 func (s *Service) jitter(d time.Duration) time.Duration {
-	part := time.Duration(binary.BigEndian.Uint16(s.IDs.Bytes(2))) // of 65536
-	return d*4/5 + d*2/5*part/65536
+	part := float64(binary.BigEndian.Uint16(s.IDs.Bytes(2))) / (1 << 16)
+	return time.Duration(float64(d) * (0.8 + 0.4*part))
 }
 
 // settle writes deliveries back, and lets go the next of the lanes of those that are not pending any more.
