@@ -185,7 +185,7 @@ func (w *world) stream(query, last string) *reader {
 	if last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
-	response, err := http.DefaultClient.Do(r) //nolint:bodyclose // the reader's
+	response, err := http.DefaultClient.Do(r)
 	w.must(err)
 	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" {
 		w.Fatalf("%d %v", response.StatusCode, response.Header)
