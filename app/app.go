@@ -29,6 +29,7 @@ import (
 	"github.com/portico-sso/portico/api/rest"
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -67,12 +68,13 @@ func (a *App) Close(ctx context.Context) error { return a.fx.Stop(ctx) }
 type Option func(*options)
 
 type options struct {
-	drivers []store.Driver
-	logger  *slog.Logger
-	now     func() time.Time
-	kms     []KMS
-	openFor time.Duration // how long a database may not answer at the start
-	wrap    func(http.Handler) http.Handler
+	drivers  []store.Driver
+	logger   *slog.Logger
+	now      func() time.Time
+	kms      []KMS
+	googleAt string        // in Google's place, for tests
+	openFor  time.Duration // how long a database may not answer at the start
+	wrap     func(http.Handler) http.Handler
 }
 
 func newOptions(opts []Option) options {
@@ -127,7 +129,7 @@ func New(ctx context.Context, c Config, opts ...Option) (*App, error) {
 			newREST,
 			newHandler,
 		),
-		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground, tellInBackground),
+		fx.Invoke(sweepInBackground, rotateInBackground, logoutsInBackground, googleInBackground, tellInBackground),
 		fx.Invoke(func(h http.Handler, s *Services, own *rest.Handler) {
 			a.Handler, a.FirstAdminKey, a.services, a.endStreams = h, s.firstAdminKey, s, own.Close
 		}),
@@ -157,6 +159,7 @@ type Services struct {
 	SSO           *sso.Service
 	OAuth         *oauth.Service
 	Directories   *dirsync.Service
+	Google        *google.Service // nil where there is no client for it
 	Admin         *admin.Service
 	Signing       *keypair.Signing
 
@@ -212,6 +215,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		Mapper: mapper, EndSessions: s.OAuth.RevokeSessions,
 	})
 	s.SSO.Directories = s.Directories.CountDirectories
+	s.Google = newGoogle(c, o, ids, records, sessions, s)
 	return s, nil
 }
 

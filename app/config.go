@@ -43,6 +43,8 @@ type Config struct {
 	PolisFlattenRaw      bool           // PORTICO_POLIS_FLATTEN_RAW_CLAIMS: what raw holds stands beside the other claims
 	WebhookURL           string         // PORTICO_WEBHOOK_URL: told of all connections and directories, as Polis's WEBHOOK_URL; "" is none
 	WebhookSecret        secret.Secret  // PORTICO_WEBHOOK_SECRET
+	GoogleClientID       string         // PORTICO_GOOGLE_CLIENT_ID: of the OAuth client by which workspaces are read
+	GoogleClientSecret   secret.Secret  // PORTICO_GOOGLE_CLIENT_SECRET
 	KeepEvents           time.Duration  // PORTICO_KEEP_EVENTS: in the log
 	KeepDeliveries       time.Duration  // PORTICO_KEEP_DELIVERIES: what became of webhook deliveries
 	AutoMigrate          *bool          // PORTICO_AUTO_MIGRATE: bring databases up to this release; nil: embedded ones alone
@@ -223,6 +225,8 @@ var settings = []setting{
 		c.WebhookSecret = secret.Secret(t)
 		return events.ValidSecret(t)
 	}},
+	{"PORTICO_GOOGLE_CLIENT_ID", false, func(c *Config, t string, _ options) error { c.GoogleClientID = t; return oneWord(t) }},
+	{"PORTICO_GOOGLE_CLIENT_SECRET", true, func(c *Config, t string, _ options) error { c.GoogleClientSecret = secret.Secret(t); return oneWord(t) }},
 	{"PORTICO_KEEP_EVENTS", false, func(c *Config, t string, _ options) error { return keepFor(&c.KeepEvents, t, 7) }},
 	{"PORTICO_KEEP_DELIVERIES", false, func(c *Config, t string, _ options) error { return keepFor(&c.KeepDeliveries, t, 1) }},
 	{"PORTICO_CLIENT_CERTIFICATE_HEADER", false, func(c *Config, t string, _ options) error {
@@ -245,6 +249,13 @@ var settings = []setting{
 	yesOrNo("PORTICO_POLIS_SUBJECT_PREFIX", func(c *Config, on bool) { c.PolisSubjectPrefix = on }),
 	yesOrNo("PORTICO_POLIS_FLATTEN_RAW_CLAIMS", func(c *Config, on bool) { c.PolisFlattenRaw = on }),
 	yesOrNo("PORTICO_AUTO_MIGRATE", func(c *Config, on bool) { c.AutoMigrate = &on }),
+}
+
+func oneWord(t string) error {
+	if strings.ContainsAny(t, " \t\r\n") {
+		return errors.New("give it as Google's console shows it: it holds no white space")
+	}
+	return nil
 }
 
 func yesOrNo(name string, set func(c *Config, on bool)) setting {
@@ -286,6 +297,9 @@ func LoadConfig(environ []string, opts ...Option) (Config, []Warning, error) {
 	faults = append(faults, c.withoutDriver(o.drivers)...)
 	if (c.WebhookURL == "") != (c.WebhookSecret == "") && !faults.mentions("PORTICO_WEBHOOK_URL") && !faults.mentions("PORTICO_WEBHOOK_SECRET") {
 		faults = append(faults, Fault{"PORTICO_WEBHOOK_SECRET", "", "give it together with PORTICO_WEBHOOK_URL, or neither"})
+	}
+	if (c.GoogleClientID == "") != (c.GoogleClientSecret == "") && !faults.mentions("PORTICO_GOOGLE_CLIENT_ID") && !faults.mentions("PORTICO_GOOGLE_CLIENT_SECRET") {
+		faults = append(faults, Fault{"PORTICO_GOOGLE_CLIENT_SECRET", "", "give it together with PORTICO_GOOGLE_CLIENT_ID, or neither"})
 	}
 	if scheme, _, _ := strings.Cut(c.withDefaults().DatabaseURL, ":"); !embedded(scheme) && len(c.EncryptionKeys) == 0 && !faults.mentions("PORTICO_ENCRYPTION_KEYS") {
 		faults = append(faults, Fault{"PORTICO_ENCRYPTION_KEYS", "", needKeys})

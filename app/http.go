@@ -48,6 +48,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 	mountDevice(r, shown, s.OAuth, c, public)
 	mountSAML(r, &apisaml.Handler{SSO: s.SSO, Pages: shown})
 	directories.Mount(r)
+	mountGoogle(r, s.Google, shown, c)
 	r.Handle("/graphql", admin)
 	r.Handle("/graphql/*", admin)
 	mountREST(r, own)

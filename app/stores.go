@@ -14,6 +14,7 @@ import (
 
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/keypair"
@@ -29,11 +30,11 @@ import (
 
 func recordSchema() store.Schema {
 	return slices.Concat(project.Collections(), organization.Collections(), identity.Collections(),
-		lease.Collections(), events.Collections(), keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections(), dirsync.Collections())
+		lease.Collections(), events.Collections(), keypair.Collections(), admin.Collections(), sso.Collections(), oauth.Collections(), dirsync.Collections(), google.Collections())
 }
 
 func sessionSchema() store.Schema {
-	return slices.Concat(sso.SessionCollections(), oauth.SessionCollections())
+	return slices.Concat(sso.SessionCollections(), oauth.SessionCollections(), google.SessionCollections())
 }
 
 // openStores opens the databases and sees that they are up to this release.
