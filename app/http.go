@@ -30,7 +30,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 		return nil, err
 	}
 	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https", JSONErrors: c.PolisJSONErrorPage}
-	admin, err := graph.New(graph.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
+	admin, err := graph.New(graph.Services{Events: s.Events, Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
 		Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
 	if err != nil {
 		return nil, err
