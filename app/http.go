@@ -31,11 +31,12 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 	}
 	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https", JSONErrors: c.PolisJSONErrorPage}
 	admin, err := graph.New(graph.Services{Events: s.Events, Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
-		Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
+		Directories: s.Directories, Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
 	if err != nil {
 		return nil, err
 	}
-	ofPolis := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Admin: s.Admin, Logger: logger})
+	ofPolis := polis.New(polis.Services{Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Directories: s.Directories,
+		Events: s.Events, Admin: s.Admin, Logger: logger, Now: o.now, PublicURL: c.PublicURL})
 
 	r := chi.NewRouter()
 	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers,
