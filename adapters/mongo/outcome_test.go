@@ -46,8 +46,8 @@ func thing(id string, version int64) store.Doc {
 // heard of the server again.
 const (
 	always   = 1 << 20
-	patience = "?timeoutMS=3000&serverSelectionTimeoutMS=3000"
-	hasty    = "?timeoutMS=900&serverSelectionTimeoutMS=700"
+	patience = "?timeoutMS=30000&serverSelectionTimeoutMS=30000" // more than a busy machine needs
+	hasty    = "?timeoutMS=1500&serverSelectionTimeoutMS=1200"
 )
 
 var errOther = errors.New("an error without an outcome")
@@ -66,15 +66,15 @@ func TestOutcomes(t *testing.T) {
 		made   bool
 	}{
 		// Several operations: until the commit is sent, nothing can have been applied.
-		{"no fault", two, hasty, nil, nil, true},
+		{"no fault", two, patience, nil, nil, true},
 		{"cut before a statement", two, patience, []mongofake.Fault{{Commands: []string{update}, Before: true}}, store.ErrUnavailable, false},
 		{"cut after a statement", two, patience, []mongofake.Fault{{Commands: []string{update}, After: true}}, store.ErrUnavailable, false},
 		{"a statement meets no primary", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 10107, Times: always}}, store.ErrUnavailable, false},
 		{"a statement is interrupted by a stepdown", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 11602, Times: always}}, store.ErrUnavailable, false},
 		{"a statement takes too long", two, hasty, []mongofake.Fault{{Commands: []string{update}, Delay: 2 * time.Second}}, store.ErrUnavailable, false},
-		{"a statement meets a write", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 112, Times: 3}}, nil, true},
-		{"a statement meets a lock", two, hasty, []mongofake.Fault{{Commands: []string{"insert"}, Code: 24, Times: 2}}, nil, true},
-		{"a statement meets a new index", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 246}}, nil, true},
+		{"a statement meets a write", two, patience, []mongofake.Fault{{Commands: []string{update}, Code: 112, Times: 3}}, nil, true},
+		{"a statement meets a lock", two, patience, []mongofake.Fault{{Commands: []string{"insert"}, Code: 24, Times: 2}}, nil, true},
+		{"a statement meets a new index", two, patience, []mongofake.Fault{{Commands: []string{update}, Code: 246}}, nil, true},
 		{"a statement meets writes without end", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 112, Times: always}}, store.ErrUnavailable, false},
 		{"a statement is not allowed", two, hasty, []mongofake.Fault{{Commands: []string{update}, Code: 13}}, errOther, false},
 		{"cut before the commit", two, patience, []mongofake.Fault{{Commands: []string{commit}, Before: true}}, nil, true},
@@ -86,15 +86,15 @@ func TestOutcomes(t *testing.T) {
 		{"the commit is interrupted, surely before it wrote", two, hasty, []mongofake.Fault{{Commands: []string{commit}, Code: 11602, Times: always}}, store.ErrUnavailable, false},
 		{"the commit is interrupted", two, hasty, []mongofake.Fault{{Commands: []string{commit}, Code: 11602, Times: always, Labels: []string{"RetryableWriteError"}}}, store.ErrUncertain, false},
 		{"the answer is lost, then there is no primary", two, hasty, []mongofake.Fault{{Commands: []string{commit}, After: true}, {Commands: []string{commit}, Code: 10107, Times: always}}, store.ErrUncertain, true},
-		{"the transaction is gone", two, hasty, []mongofake.Fault{{Commands: []string{commit}, Code: 251}}, nil, true},
-		{"the commit meets a write", two, hasty, []mongofake.Fault{{Commands: []string{commit}, Code: 112}}, nil, true},
+		{"the transaction is gone", two, patience, []mongofake.Fault{{Commands: []string{commit}, Code: 251}}, nil, true},
+		{"the commit meets a write", two, patience, []mongofake.Fault{{Commands: []string{commit}, Code: 112}}, nil, true},
 		{"the commit is not replicated in time", two, hasty, []mongofake.Fault{{Commands: []string{commit}, WriteConcern: 64, Times: always}}, store.ErrUncertain, true},
 		{"there are too few members", two, hasty, []mongofake.Fault{{Commands: []string{commit}, WriteConcern: 100, Times: always}}, store.ErrUncertain, true},
 		{"the commit takes too long", two, hasty, []mongofake.Fault{{Commands: []string{commit}, Delay: 2 * time.Second, Times: always}}, store.ErrUncertain, false},
 		{"the commit takes too long once", two, patience, []mongofake.Fault{{Commands: []string{commit}, Delay: 1100 * time.Millisecond}}, nil, true},
 
 		// One operation: the driver repeats it, and the server knows it again.
-		{"one: no fault", one, hasty, nil, nil, true},
+		{"one: no fault", one, patience, nil, nil, true},
 		{"one: cut before", one, patience, []mongofake.Fault{{Commands: []string{update}, Before: true}}, nil, true},
 		{"one: cut after", one, patience, []mongofake.Fault{{Commands: []string{update}, After: true}}, nil, true},
 		{"one: cut before, always", one, hasty, []mongofake.Fault{{Commands: []string{update}, Before: true, Times: always}}, store.ErrUncertain, false},
@@ -158,7 +158,7 @@ func TestReadOutcomes(t *testing.T) {
 		fault mongofake.Fault
 		want  error
 	}{
-		{"no fault", hasty, mongofake.Fault{}, nil},
+		{"no fault", patience, mongofake.Fault{}, nil},
 		{"cut once", patience, mongofake.Fault{Before: true}, nil},
 		{"cut after once", patience, mongofake.Fault{After: true}, nil},
 		{"cut", hasty, mongofake.Fault{Before: true, Times: always}, store.ErrUnavailable},
@@ -199,7 +199,7 @@ func TestReadOutcomes(t *testing.T) {
 // TestSnapshotsAreAskedForAgain has the server not have a snapshot, as where an index was just made.
 func TestSnapshotsAreAskedForAgain(t *testing.T) {
 	server := fake(t, mongofake.Options{})
-	s, ctx := openStore(t, server.URL("test")+hasty, things), t.Context()
+	s, ctx := openStore(t, server.URL("test")+patience, things), t.Context()
 	for code, times := range map[int32]int{246: 3, 239: 3} {
 		for _, r := range []store.Range{{Index: "by_kind"}, {Index: "by_kind", Offset: 1}} {
 			server.Fail(mongofake.Fault{Commands: []string{"find"}, Code: code, Times: times})
@@ -212,6 +212,7 @@ func TestSnapshotsAreAskedForAgain(t *testing.T) {
 			t.Errorf("code %d: %v", code, err)
 		}
 	}
+	s = openStore(t, server.URL("test")+hasty, things)
 	server.Fail(mongofake.Fault{Commands: []string{"find"}, Code: 246, Times: always})
 	if _, err := s.Range(ctx, "things", store.Range{}); !outcome(err, store.ErrUnavailable) {
 		t.Errorf("without end: %v", err)
