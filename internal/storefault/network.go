@@ -46,7 +46,7 @@ var cuts = []cut{
 func (a Adapter) CutCommit(t *testing.T, e Engine) {
 	p, s, direct := a.through(t, e)
 	for _, c := range cuts {
-		c.told = c.told || a.Repeats
+		c.told, c.made = c.told || a.Repeats, c.made || a.Repeats
 		l := loser{t, c, p, s, direct}
 		first, second, ready := "first, "+c.what, "second, "+c.what, "ready, "+c.what
 		for _, name := range []string{first, second, ready} {
