@@ -52,6 +52,7 @@ type lossy struct {
 	reads, commits atomic.Int64
 	lose           atomic.Int64 // of every so many commits one is lost: alternately before and after it is made
 	lost           atomic.Int64
+	before         atomic.Pointer[func()] // is called once, between what a request read and its commit
 }
 
 func (l *lossy) Get(ctx context.Context, now time.Time, c string, ids []string) ([]store.Doc, error) {
@@ -65,6 +66,9 @@ func (l *lossy) Range(ctx context.Context, now time.Time, c string, r store.Rang
 }
 
 func (l *lossy) Commit(ctx context.Context, now time.Time, ops []store.Op) error {
+	if fn := l.before.Swap(nil); fn != nil {
+		(*fn)()
+	}
 	n := l.commits.Add(1)
 	if every := l.lose.Load(); every > 0 && n%every == 0 {
 		if l.lost.Add(1)%2 == 0 {
