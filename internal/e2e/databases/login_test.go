@@ -15,7 +15,7 @@ import (
 	"github.com/portico-sso/portico/ports/federation/federationtest"
 )
 
-const callback = "http://app.example/callback"
+const callback = "https://app.example/callback"
 
 // tenant is a customer of a product, with an identity provider.
 type tenant struct {
