@@ -72,3 +72,11 @@ func googleInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
 		}
 	})
 }
+
+// syncGoogle is what Polis's cron endpoint asks for; nil where there is nothing to ask.
+func syncGoogle(s *Services) func() {
+	if s.Google == nil {
+		return nil
+	}
+	return s.Google.SyncSoon
+}

@@ -135,10 +135,7 @@ func (s *Service) connect(ctx context.Context, d dirsync.Directory, t directory.
 	if err := s.keep(ctx, &d, t); err != nil {
 		return err
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.awake()
 	return nil
 }
 

@@ -5,6 +5,7 @@ package google
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/portico-sso/portico/core/dirsync"
@@ -62,6 +63,7 @@ type Service struct {
 	logins record.Repo[login]
 	states record.Repo[State]
 	wake   chan struct{}
+	asked  atomic.Bool // the next SyncDue syncs every directory
 }
 
 // State is how far the sync of a directory has come.

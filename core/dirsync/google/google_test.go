@@ -326,6 +326,10 @@ func TestSchedule(t *testing.T) {
 	if due() == 0 {
 		t.Error("it is not read in time")
 	}
+	b.s.SyncSoon()
+	if len(b.s.Waiting()) != 1 || due() == 0 || due() != 0 {
+		t.Error("it is not read once where that is asked for")
+	}
 	b.now = b.now.Add(time.Hour)
 	active := false
 	b.update(dirsync.DirectoryInput{Active: &active})

@@ -21,11 +21,25 @@ func (s *Service) State(ctx context.Context, directoryID string) (State, error) 
 	return s.states.Get(ctx, directoryID)
 }
 
-// Waiting receives when a directory was connected.
+// Waiting receives when SyncDue is asked for: a directory was connected, or SyncSoon was called.
 func (s *Service) Waiting() <-chan struct{} { return s.wake }
+
+// SyncSoon has the next SyncDue, which it asks for, sync every directory, whatever its time.
+func (s *Service) SyncSoon() {
+	s.asked.Store(true)
+	s.awake()
+}
+
+func (s *Service) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is asked for already
+	}
+}
 
 // SyncDue syncs the directories whose time has come. What fails is logged, and tried again later.
 func (s *Service) SyncDue(ctx context.Context) error {
+	all := s.asked.Swap(false)
 	return s.eachDirectory(ctx, func(d dirsync.Directory) error {
 		if d.Type != dirsync.GoogleAPI || !d.Active() || d.Google == nil || d.Google.RefreshToken == "" {
 			return nil
@@ -34,7 +48,7 @@ func (s *Service) SyncDue(ctx context.Context) error {
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if s.now().Before(st.Next) {
+		if !all && s.now().Before(st.Next) {
 			return nil
 		}
 		_, err = s.Sync(ctx, d.ID)
