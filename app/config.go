@@ -398,7 +398,7 @@ func edits(a, b string) int {
 }
 
 // keepFor reads a time like 720h or 30d, of at least so many days.
-func keepFor(field *time.Duration, text string, least time.Duration) error {
+func keepFor(field *time.Duration, text string, least int) error {
 	const day = 24 * time.Hour
 	d, err := time.ParseDuration(text)
 	if days, isDays := strings.CutSuffix(text, "d"); isDays {
@@ -406,7 +406,7 @@ func keepFor(field *time.Duration, text string, least time.Duration) error {
 		n, err = strconv.ParseUint(days, 10, 16)
 		d = time.Duration(n) * day
 	}
-	if err != nil || d < least*day || d > 3650*day {
+	if err != nil || d < time.Duration(least)*day || d > 3650*day {
 		return fmt.Errorf("give a time such as 30d or 720h, of at least %d day(s)", least)
 	}
 	*field = d
