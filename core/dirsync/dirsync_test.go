@@ -390,6 +390,38 @@ func TestDeleteDirectory(t *testing.T) {
 	}
 }
 
+// TestOrganizationGoesFirst has the people of an organization removed before the job that empties its directory.
+func TestOrganizationGoesFirst(t *testing.T) {
+	w := newWorld(t)
+	w.group("team", w.create("ada").ID)
+	must(t, w.directories.DeleteDirectory(w.ctx, w.d.ID))
+	must(t, w.identities.DeleteAll(w.ctx, w.org.ID))
+	w.told()
+	for _, collection := range []string{"scim_users", "scim_groups", "scim_members", "directories"} {
+		if n, err := w.records.Count(w.ctx, collection, storeRange); err != nil || n != 0 {
+			t.Errorf("%d documents are left of %s, %v", n, collection, err)
+		}
+	}
+}
+
+// TestDirectoryLooksTwice has a request that was let in just before write between the looks of the job.
+func TestDirectoryLooksTwice(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.directories.DeleteDirectory(w.ctx, w.d.ID))
+	meanwhile := func() {
+		again := func() { w.create("late") } // behind the commit that begins the job, in the one that ends its first look
+		w.backend.before.Store(&again)
+	}
+	w.backend.before.Store(&meanwhile)
+	w.told()
+	if n, err := w.records.Count(w.ctx, "identities", storeRange); err != nil || n != 0 {
+		t.Errorf("%d people are left, %v", n, err)
+	}
+	if w.backend.before.Load() != nil {
+		t.Error("nothing was written between the looks")
+	}
+}
+
 func TestGroups(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.create("a").ID, w.create("b").ID

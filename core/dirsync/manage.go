@@ -64,6 +64,7 @@ func (s *Service) CreateDirectory(ctx context.Context, organizationID string, in
 		return Directory{}, &fault.Error{Kind: fault.Taken, Code: "taken", Field: "clientId", Err: err, Message: "Another directory of the project has this client id."}
 	}
 	d.Version = 1
+	s.cached.Clear()
 	s.Events.Wake(d.ProjectID)
 	return d, err
 }
@@ -315,15 +316,13 @@ func (s *Service) DeleteDirectory(ctx context.Context, directoryID string) error
 // directory is at most cache.TTL old.
 func (s *Service) Authenticate(ctx context.Context, ref Ref, secret string) (Directory, error) {
 	d, err := s.cached.Get(ref.ID+"\x00"+ref.ProjectID+"\x00"+ref.ClientID, func() (Directory, error) {
-		switch {
-		case ref.ID != "":
-			return s.Directory(ctx, ref.ID)
-		case ref.ProjectID == "" || ref.ClientID == "":
-			return Directory{}, fault.New(fault.NotFound, "not_found", "No such directory.")
+		d, err := s.find(ctx, ref)
+		if fault.Is(err, fault.NotFound) { // kept as well: else the second request tells which ones there are
+			return Directory{}, nil
 		}
-		return s.DirectoryByClientID(ctx, ref.ProjectID, ref.ClientID)
+		return d, err
 	})
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	if err != nil {
 		return Directory{}, err
 	}
 	now, right := s.now(), false
@@ -335,7 +334,7 @@ func (s *Service) Authenticate(ctx context.Context, ref Ref, secret string) (Dir
 		same := id.Equal(value, secret)
 		right = right || same && live
 	}
-	if err != nil || !right || !d.Active() || d.Type == GoogleAPI {
+	if !right || d.ID == "" || !d.Active() || d.Type == GoogleAPI {
 		return Directory{}, fault.New(fault.Unauthenticated, "invalid_token", "Unauthorized")
 	}
 	o, err := s.organizations.Get(d.OrganizationID, func() (organization.Organization, error) { return s.Organizations.Get(ctx, d.OrganizationID) })
@@ -346,6 +345,17 @@ func (s *Service) Authenticate(ctx context.Context, ref Ref, secret string) (Dir
 		return Directory{}, fault.New(fault.Forbidden, "scim_disabled", "The organization has SCIM switched off.")
 	}
 	return d, nil
+}
+
+// find reads the directory that an address names.
+func (s *Service) find(ctx context.Context, ref Ref) (Directory, error) {
+	switch {
+	case ref.ID != "":
+		return s.Directory(ctx, ref.ID)
+	case ref.ProjectID == "" || ref.ClientID == "":
+		return Directory{}, fault.New(fault.NotFound, "not_found", "No such directory.")
+	}
+	return s.DirectoryByClientID(ctx, ref.ProjectID, ref.ClientID)
 }
 
 // DeleteIdentity removes a person for an administrator: one whom a directory provisions leaves it, too. Faults: NotFound.

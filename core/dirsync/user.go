@@ -395,6 +395,9 @@ func (s *Service) DeleteUser(ctx context.Context, d Directory, userID string, m 
 				return leaving, err
 			}
 			i, err := s.Identities.Get(ctx, userID)
+			if fault.Is(err, fault.NotFound) { // the organization's people were removed
+				return append([]store.Op{s.users.Delete(u)}, leaving...), nil
+			}
 			if err != nil {
 				return nil, err
 			}
