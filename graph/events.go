@@ -49,14 +49,6 @@ func readPosition(field, text string) (int64, error) {
 
 func optionalID(id string) *graphql.ID { return (*graphql.ID)(optional(id)) }
 
-// when is null for the zero time.
-func when(t time.Time) *graphql.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &graphql.Time{Time: t}
-}
-
 type eventPage struct {
 	Nodes       []*eventNode
 	Next        string
@@ -132,7 +124,7 @@ func (n *webhookEndpointNode) Project(ctx context.Context) (*projectNode, error)
 
 func (n *webhookEndpointNode) FailingSince(ctx context.Context) (*graphql.Time, error) {
 	since, err := n.r.Services.Events.FailingSince(ctx, n.e.ID)
-	return when(since), err
+	return optionalTime(since), err
 }
 
 func (n *webhookEndpointNode) Deliveries(ctx context.Context, args pageArgs) (*page[*webhookDeliveryNode], error) {
@@ -182,13 +174,13 @@ func (n *webhookDeliveryNode) Held() bool                   { return n.d.Status 
 func (n *webhookDeliveryNode) Attempts() int32              { return int32(n.d.Attempts) }
 func (n *webhookDeliveryNode) Error() *string               { return optional(n.d.Error) }
 func (n *webhookDeliveryNode) CreatedAt() graphql.Time      { return graphql.Time{Time: n.d.CreatedAt} }
-func (n *webhookDeliveryNode) LastAttemptAt() *graphql.Time { return when(n.d.TriedAt) }
+func (n *webhookDeliveryNode) LastAttemptAt() *graphql.Time { return optionalTime(n.d.TriedAt) }
 
 func (n *webhookDeliveryNode) NextAttemptAt() *graphql.Time {
 	if n.d.Status != events.Pending || n.d.Held {
 		return nil
 	}
-	return when(n.d.DueAt)
+	return optionalTime(n.d.DueAt)
 }
 
 func (n *webhookDeliveryNode) ResponseStatus() *int32 {

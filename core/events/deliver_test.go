@@ -416,6 +416,9 @@ func TestScopesOfEndpoints(t *testing.T) {
 		"types":              {Scope{ProjectID: project}, Input{Types: ptr([]string{IdentityUpdated})}},
 		"other-project":      {Scope{ProjectID: "another"}, Input{}},
 		"other-organization": {Scope{ProjectID: project, OrganizationID: "another"}, Input{}},
+		"crossed":            {Scope{ProjectID: "another", OrganizationID: "org"}, Input{}}, // ids of another tenant are worth nothing
+		"crossed-directory":  {Scope{ProjectID: "another", DirectoryID: "dir"}, Input{}},
+		"mixed":              {Scope{ProjectID: project, OrganizationID: "org 2", DirectoryID: "dir"}, Input{}},
 		"inactive":           {Scope{ProjectID: project}, Input{Active: ptr(false)}},
 		"polis":              {Scope{ProjectID: project}, Input{Format: ptr(Polis)}},
 	} {
