@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	_ "time/tzdata" // the names of time zones that users may have, on images that lack them
 
 	"go.uber.org/fx"
 

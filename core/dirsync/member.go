@@ -45,7 +45,7 @@ const (
 	ofGroup, ofUser = "g", "u"
 )
 
-var memberCollection = store.Collection{Name: members, Keys: record.Keys(memberHead), Indexes: []store.Index{
+var memberCollection = store.Collection{Name: members, Sealed: true, Keys: record.Keys(memberHead), Indexes: []store.Index{
 	{Name: byMember, Fields: []string{"member"}},
 }}
 
@@ -229,7 +229,8 @@ func (c *groupChange) leaving(ctx context.Context) error {
 const (
 	// maxChanged bounds the members that one commit changes: two operations each, beside the group, guard, job and events.
 	maxChanged = 200
-	// maxData bounds the events of one commit, in bytes.
+	// maxData bounds the members and their events in one commit, in bytes, where they are several: what a login says of one
+	// person may be a mebibyte.
 	maxData = 1 << 20
 )
 
@@ -400,7 +401,6 @@ type memberPage struct {
 
 	ops  []store.Op
 	told []events.Event
-	size int // bytes of the events
 }
 
 func (m *memberPage) plan(ctx context.Context, values []string) error {
@@ -436,7 +436,7 @@ func (m *memberPage) plan(ctx context.Context, values []string) error {
 			return err
 		}
 	}
-	if m.size > maxData && len(values) > 1 {
+	if tooLarge(m.ops, m.told) && len(values) > 1 {
 		return errTooLarge
 	}
 	return nil
@@ -490,7 +490,7 @@ func (m *memberPage) one(value string, present map[string]membership, people map
 	if m.create { // of a new group the event table has GroupCreated alone
 		e.Type = ""
 	}
-	m.ops, m.told, m.size = append(m.ops, op), append(m.told, e), m.size+len(e.Data)
+	m.ops, m.told = append(m.ops, op), append(m.told, e)
 	return nil
 }
 
