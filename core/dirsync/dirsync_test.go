@@ -738,6 +738,32 @@ func TestLargeGroup(t *testing.T) {
 	}
 }
 
+// TestLargePeople has members of whom a login said so much that few of them fit into one commit.
+func TestLargePeople(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for n := range 6 {
+		name := fmt.Sprint("u", n)
+		ids = append(ids, w.create(name).ID)
+		_, ops, err := w.identities.SignIn(w.ctx, identity.Login{ProjectID: w.org.ProjectID, OrganizationID: w.org.ID, ConnectionID: "c",
+			Subject: name, Traits: json.RawMessage(`{"id":"` + strings.Repeat("x", 900<<10) + `"}`)})
+		must(t, err)
+		must(t, w.records.Commit(w.ctx, ops...))
+	}
+	g := w.group("team", ids...)
+	slices.Sort(ids)
+	same(t, "members", w.members(g.ID), ids)
+	w.patchGroup(g.ID, `[{"op":"replace","path":"displayName","value":"New"}]`)
+	w.told()
+	must(t, w.directories.DeleteGroup(w.ctx, w.d, g.ID, nil))
+	all := w.told()
+	for _, userID := range ids {
+		if list := about(all, userID); !slices.Contains(list, "IdentityUpdated user.updated") || list[len(list)-1] != "IdentityUpdated group.user_removed" {
+			t.Errorf("events of a member: %v", list)
+		}
+	}
+}
+
 func TestAllMembersAreTold(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.create("a").ID, w.create("b").ID

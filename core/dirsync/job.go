@@ -62,7 +62,7 @@ func (s *Service) tellPage(ctx context.Context, d Directory, groupID, after stri
 	}
 	out := lease.Page{Done: !list.More, Progress: list.Cursors[len(list.Cursors)-1]}
 	ops, told, err := s.touchAll(ctx, d, list.Items, events.PolisUserUpdated, nil, now)
-	if err == nil && tooLarge(told) && limit > 1 {
+	if err == nil && tooLarge(ops, told) && limit > 1 {
 		err = errTooLarge
 	}
 	if err == nil && len(told) > 0 {
@@ -71,8 +71,12 @@ func (s *Service) tellPage(ctx context.Context, d Directory, groupID, after stri
 	return out, err
 }
 
-func tooLarge(told []events.Event) bool {
+// tooLarge reports whether members and their events are too many bytes for one commit.
+func tooLarge(ops []store.Op, told []events.Event) bool {
 	size := 0
+	for _, op := range ops {
+		size += len(op.Doc.Body)
+	}
 	for _, e := range told {
 		size += len(e.Data)
 	}
@@ -125,10 +129,10 @@ func (s *Service) empty(ctx context.Context, d Directory, g group, now time.Time
 		ops = append(ops, s.members.Delete(m))
 	}
 	touched, told, err := s.touchAll(ctx, d, inside, events.PolisGroupUserRemoved, &g, now)
-	if err == nil && tooLarge(told) && limit > 1 {
+	if ops = append(ops, touched...); err == nil && tooLarge(ops, told) && limit > 1 {
 		err = errTooLarge
 	}
-	if ops = append(ops, touched...); err != nil || left {
+	if err != nil || left {
 		return ops, told, left, err
 	}
 	around, left, err := s.leave(ctx, g.ID, now)
