@@ -63,7 +63,7 @@ func (h *handler) directoryOf(d dirsync.Directory, tenant, product string, hook 
 	out := directory{ID: d.ID, Name: d.Label, Tenant: tenant, Product: product, Type: string(d.Type), LogWebhookEvents: d.LogWebhooks,
 		Webhook: hook, Deactivated: d.Deactivated}
 	if d.Type == dirsync.GoogleAPI {
-		out.GoogleAuthorizationURL = h.PublicURL + googlePath + "?directoryId=" + d.ID
+		out.GoogleAuthorizationURL = h.PublicURL + googlePath // callers append ?directoryId=
 		if d.Google != nil {
 			out.GoogleAccessToken, out.GoogleRefreshToken = d.Google.AccessToken, d.Google.RefreshToken
 		}

@@ -45,11 +45,12 @@ func (w webhook) changed(p params) (webhook, error) {
 	return w.complete(), nil
 }
 
-// webhookFormat is the format of every such endpoint.
-var webhookFormat = events.Polis
-
+// input asks for what such an endpoint is told: what becomes of users and groups (§3.4), and not of the directory (§8).
 func (w webhook) input() events.Input {
-	return events.Input{URL: &w.Endpoint, Secret: &w.Secret, Format: &webhookFormat}
+	format := events.Polis
+	types := []string{events.PolisUserCreated, events.PolisUserUpdated, events.PolisUserDeleted, events.PolisGroupCreated, events.PolisGroupUpdated,
+		events.PolisGroupDeleted, events.PolisGroupUserAdded, events.PolisGroupUserRemoved}
+	return events.Input{URL: &w.Endpoint, Secret: &w.Secret, Format: &format, Types: &types}
 }
 
 // check refuses what could not be kept, before anything is made.

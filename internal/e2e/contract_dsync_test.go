@@ -529,7 +529,7 @@ func TestContractDirectoryEvents(t *testing.T) {
 		same(t, "a page", p.read(path+scope+"&pageOffset=1"), []any{})
 	})
 	t.Run("§1.5 an unknown event is null, and so is one of another tenant", func(t *testing.T) {
-		other := p.newDirectory(object{"tenant": "other.example"})
+		other := p.newDirectory(object{"tenant": "other.example", "webhook_url": hook.URL, "webhook_secret": "hush"})
 		for _, where := range []string{"/nothing" + scope, "/" + list[0]["id"].(string) + "?directoryId=" + other["id"].(string)} {
 			if got := p.admin(http.MethodGet, path+where, nil).data(t, 200); got != nil {
 				t.Errorf("%v", got)
@@ -565,6 +565,11 @@ func TestContractDirectoryEvents(t *testing.T) {
 				break
 			}
 			time.Sleep(50 * time.Millisecond)
+		}
+		for _, got := range hook.wait(t, 1) {
+			if event := got["event"].(string); strings.HasPrefix(event, "dsync.") {
+				t.Errorf("the directory's webhook is told %s", event)
+			}
 		}
 	})
 }
