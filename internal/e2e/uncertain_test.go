@@ -96,11 +96,17 @@ func (l *lossy) Range(ctx context.Context, now time.Time, collection string, r s
 	return l.Backend.Range(ctx, now, collection, r)
 }
 
+// behind is what the relay of events and the jobs write when they come to it; core/events has tests of what they lose.
+var behind = []string{"outbox", "event_log", "event_positions", "leases"}
+
 // versions are those of all documents of each collection, in order.
 func (l *lossy) versions(t *testing.T) map[string][]int64 {
 	t.Helper()
 	all := map[string][]int64{}
 	for _, c := range l.schema {
+		if slices.Contains(behind, c.Name) {
+			continue
+		}
 		docs, err := l.Backend.Range(t.Context(), time.Now(), c.Name, store.Range{Limit: store.MaxPage})
 		if err != nil {
 			t.Fatal(err)
