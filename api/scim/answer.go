@@ -2,6 +2,7 @@ package scim
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -155,9 +156,20 @@ func (h *Handler) write(w io.Writer, c *call, a answer) error {
 }
 
 func writeJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
+	text, err := encode(value)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	return err
+}
+
+// encode is json.Marshal that leaves <, > and & as they are.
+func encode(value any) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	return e.Encode(value)
+	err := e.Encode(value)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
 // writeList writes a ListResponse, RFC 7644 §3.4.2.
@@ -186,7 +198,7 @@ func (h *Handler) writeList(w io.Writer, c *call, f found) error {
 
 // writeWith writes an object with one more member: a list, which write writes.
 func writeWith(w io.Writer, object any, name string, write func() error) error {
-	text, err := json.Marshal(object)
+	text, err := encode(object)
 	if err != nil {
 		return err
 	}
@@ -243,7 +255,7 @@ func (h *Handler) writeMembers(w io.Writer, c *call, s shown) error {
 		}
 		values, _ = s.projection.Apply(scim.Resource{"members": values})["members"].([]any)
 		for _, v := range values {
-			text, err := json.Marshal(v)
+			text, err := encode(v)
 			if err != nil {
 				return err
 			}

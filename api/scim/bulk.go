@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -211,9 +210,8 @@ func (b *bulk) resolve(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var out bytes.Buffer
-	err = writeJSON(&out, value)
-	return out.String(), err
+	data, err := encode(value)
+	return string(data), err
 }
 
 // inside resolves the references in a JSON value.

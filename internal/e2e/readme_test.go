@@ -25,8 +25,9 @@ func TestREADME(t *testing.T) {
 	p := &program{t: t, URL: address, logs: &demo.stderr, http: &http.Client{
 		Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	script := readmeCommands(t, "## A first connection", strings.NewReplacer("http://localhost:5225", address,
-		"export KEY=…", "export KEY="+demo.find(&demo.stdout, `admin key (pk_\S+)`), "CODE=…", "read -r CODE"))
+	change := strings.NewReplacer("http://localhost:5225", address,
+		"export KEY=…", "export KEY="+demo.find(&demo.stdout, `admin key (pk_\S+)`), "CODE=…", "read -r CODE")
+	script := readmeCommands(t, "## A first connection", change) + readmeCommands(t, "## A first directory", change)
 
 	shell := &process{t: t, cmd: exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script), done: make(chan struct{})}
 	shell.cmd.Dir, shell.cmd.Stdout, shell.cmd.Stderr = t.TempDir(), &shell.stdout, &shell.stderr
@@ -46,7 +47,8 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("exit code %d:\n%s%s", code, shell.stdout.String(), shell.stderr.String())
 	}
 	said := shell.stdout.String()
-	for _, want := range []string{`"email":"alice@acme.example"`, `"tenant":"acme.example"`, `"acsUrl":"` + address + `/api/oauth/saml"`, `"secret":"cs_`} {
+	for _, want := range []string{`"email":"alice@acme.example"`, `"tenant":"acme.example"`, `"acsUrl":"` + address + `/api/oauth/saml"`, `"secret":"cs_`,
+		`"totalResults":1`, `"IdentityCreated"`} {
 		if !strings.Contains(said, want) {
 			t.Errorf("no %s in:\n%s", want, said)
 		}
