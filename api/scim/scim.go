@@ -3,6 +3,7 @@
 package scim
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -110,7 +111,7 @@ func (h *Handler) entry(find func(*http.Request) (dirsync.Ref, error)) http.Hand
 			c.directory, err = h.Directories.Authenticate(r.Context(), ref, bearer(r))
 		}
 		rest := strings.Trim(chi.URLParam(r, "*"), "/")
-		c.base = h.PublicURL + strings.TrimSuffix(strings.TrimSuffix(r.URL.Path, "/"), rest)
+		c.base = cmp.Or(c.directory.BaseURL, h.PublicURL) + strings.TrimSuffix(strings.TrimSuffix(r.URL.Path, "/"), rest)
 		c.base = strings.TrimSuffix(c.base, "/")
 		if rest != "" {
 			c.path = strings.Split(rest, "/")

@@ -41,6 +41,8 @@ type Directory struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 
 	Version int64 `json:"-"`
+	// BaseURL is where the organization's directories are seen, set by Authenticate; "" for the installation's own address.
+	BaseURL string `json:"-"`
 }
 
 // Active reports whether its requests are let in.

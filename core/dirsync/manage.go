@@ -344,6 +344,7 @@ func (s *Service) Authenticate(ctx context.Context, ref Ref, secret string) (Dir
 	if o.Settings.SCIMOff {
 		return Directory{}, fault.New(fault.Forbidden, "scim_disabled", "The organization has SCIM switched off.")
 	}
+	d.BaseURL = o.Settings.SCIMBaseURL
 	return d, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/portico-sso/portico/app"
 )
@@ -43,6 +44,14 @@ func TestSCIMAddresses(t *testing.T) {
 		if got := r.Header.Get("Content-Type"); got != "application/scim+json" {
 			t.Errorf("%s: %s", base, got)
 		}
+	}
+	// An organization's directories may be seen elsewhere.
+	found := p.graphql(`query($id: ID!) {directory(id: $id) {organization {id}}}`, object{"id": d["id"]})
+	p.mutate("updateOrganizationSettings", "UpdateOrganizationSettingsInput", "organization {id}",
+		object{"organizationId": found["directory"].(object)["organization"].(object)["id"], "scimBaseUrl": "https://scim.acme.example"})
+	time.Sleep(1100 * time.Millisecond) // settings are believed for a second
+	if a := p.scim(d, http.MethodGet, "Users/"+id, nil); !strings.Contains(string(a.body), `"https://scim.acme.example`+pathOf(d)+"/Users/"+id+`"`) {
+		t.Errorf("%s", a.body)
 	}
 	// The project goes by host name where one has it, else it is the oldest.
 	p.graphql(`mutation {createProject(input: {slug: "hr", host: "hr.example"}) {errors {message}}}`, nil)
