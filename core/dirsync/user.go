@@ -401,7 +401,7 @@ func (s *Service) DeleteUser(ctx context.Context, d Directory, userID string, m 
 			if err != nil {
 				return nil, err
 			}
-			ops, told, err := s.Identities.Deprovision(ctx, i, identity.Provision{Now: now, ScimClient: d.ClientID, Data: polisUser(u.ID, u.Resource)})
+			ops, told, err := s.Identities.Deprovision(ctx, i, identity.Provision{Now: now, ScimClient: d.ClientID, Data: polisUser(u.ID, u.Resource), Departs: !d.Deleted})
 			if err != nil {
 				return nil, err
 			}

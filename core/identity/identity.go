@@ -82,6 +82,7 @@ func Collections() store.Schema {
 		}},
 		{Name: names, Sealed: true},
 		{Name: passwords, Sealed: true},
+		{Name: departures, Expires: true},
 	}
 }
 
@@ -112,6 +113,7 @@ type Service struct {
 	links     record.Repo[link]
 	names     record.Repo[name]
 	passwords record.Repo[secret]
+	departed  record.Repo[departed]
 }
 
 // NewService makes the service.
@@ -129,6 +131,10 @@ func NewService(o Options) *Service {
 			Store: o.Records, Collection: names, Noun: "name of an identity",
 			Head:       func(n name) store.Doc { return store.Doc{ID: n.ID, Version: n.version} },
 			SetVersion: func(n *name, v int64) { n.version = v },
+		},
+		departed: record.Repo[departed]{
+			Store: o.Records, Collection: departures, Noun: "note of who left",
+			Head: departedHead, SetVersion: func(d *departed, v int64) { d.version = v },
 		},
 		passwords: record.Repo[secret]{
 			Store: o.Records, Collection: passwords, Noun: "password",

@@ -31,6 +31,8 @@ type Provision struct {
 	Data                                   json.RawMessage // of the event
 	// Beside makes a person although others of the directory have the same user name or external id.
 	Beside bool
+	// Departs, of Deprovision, says that the person left, and does not come back by a login.
+	Departs bool
 }
 
 // KnownError says that people of the directory have the user name or external id of a person to be provisioned.
@@ -290,11 +292,18 @@ func (p Provision) event(i Identity, eventType, polis string, active *bool) even
 const Resource = "identity"
 
 // Deprovision removes an identity, as it was read, with all that belongs to it: whatever was given to the person refuses from
-// then on. Of p it takes Now, ScimClient and Data.
+// then on. Of p it takes Now, ScimClient, Data and Departs.
 func (s *Service) Deprovision(ctx context.Context, i Identity, p Provision) ([]store.Op, []events.Event, error) {
 	ops, err := s.removal(ctx, i)
 	if err != nil {
 		return nil, nil, err
+	}
+	if p.Departs {
+		noted, err := s.depart(ctx, ops, p.Now)
+		if err != nil {
+			return nil, nil, err
+		}
+		ops = append(ops, noted...)
 	}
 	return ops, []events.Event{p.event(i.next(), events.IdentityDeleted, polisOf(i, events.PolisUserDeleted), nil)}, nil
 }

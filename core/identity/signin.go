@@ -27,7 +27,7 @@ type Login struct {
 // that is verified for the organization. The operations it returns belong into the commit that completes the login; there are
 // none when nothing changed. Call Woken behind it.
 //
-// Faults: Forbidden for an identity that is inactive (identity_inactive) or where several people fit (identity_ambiguous).
+// Faults: Forbidden for an identity that is inactive, or that a directory has removed (identity_inactive), or where several people fit (identity_ambiguous).
 // A commit that answers ErrConflict, or for which SignInRaced says so, met another one of the same person: rerun.
 func (s *Service) SignIn(ctx context.Context, in Login) (Identity, []store.Op, error) {
 	linkID := id.Hash(in.ConnectionID, in.Subject)
@@ -106,6 +106,9 @@ func (s *Service) firstSignIn(ctx context.Context, in Login, linkID string) (Ide
 	if known.ID != "" {
 		l.IdentityID = known.ID
 		return s.link(ctx, known, in, l)
+	}
+	if err := s.stays(ctx, in); err != nil {
+		return Identity{}, nil, err
 	}
 	i := Identity{
 		ID: s.IDs.UUID(), ProjectID: in.ProjectID, OrganizationID: in.OrganizationID, EventSeq: 1,

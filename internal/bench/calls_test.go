@@ -18,8 +18,8 @@ func TestLoginStoreCalls(t *testing.T) {
 		client              func(*program) client
 		first, alone, crowd int64
 	}{
-		"application": {func(p *program) client { return p.application(true) }, 18, 17, 10},
-		"polis":       {func(p *program) client { return p.polis(true) }, 15, 14, 10},
+		"application": {func(p *program) client { return p.application(true) }, 19, 17, 10},
+		"polis":       {func(p *program) client { return p.polis(true) }, 16, 14, 10},
 	} {
 		p := startProgram(t, "NEVER")
 		p.stopClock()

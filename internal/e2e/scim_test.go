@@ -351,11 +351,16 @@ func TestLeaverIsOutAtOnce(t *testing.T) {
 				if a := given.browser.authorize(l.second.asks(url.Values{"prompt": {"none"}})); a.location().Query().Get("error") != "login_required" {
 					t.Errorf("a session: to %s", a.Header.Get("Location"))
 				}
-				if leaves == "deleted" { // nobody forbids them to come back as a new person
-					return
-				}
 				if a := l.acs(l.respond(l.idp, given.login, nil), given.login.RelayState); a.location().Query().Get("error") != "access_denied" {
 					t.Errorf("a login under way: %s to %s", a.Status, a.Header.Get("Location"))
+				}
+				if leaves != "deleted" {
+					return
+				}
+				again := l.scim(d, http.MethodPost, "Users", object{"schemas": []string{userSchema}, "userName": "alice@acme.example", "active": true}).
+					resource(t, http.StatusCreated)["id"]
+				if sub := l.userinfo(l.signsIn(l.web, nil).Access).json(t)["sub"]; sub != again || again == id {
+					t.Errorf("provisioned again as %v, before as %s, and signed in as %v", again, id, sub)
 				}
 			})
 		}
