@@ -83,9 +83,10 @@ func (m migrateCommand) Run(ctx context.Context, opts []Option) (err error) {
 	return nil
 }
 
+// migrateAll goes on where the database was away for a moment, as SQLite is while another process opens or closes it.
 func migrateAll(ctx context.Context, all []database, o options, p *progress) error {
 	for _, d := range all {
-		if err := migrate.Run(ctx, d.migration(o, p.report)); err != nil {
+		if err := o.patiently(ctx, d.variable, func() error { return migrate.Run(ctx, d.migration(o, p.report)) }); err != nil {
 			return startFault("the database of "+d.variable+" cannot be brought up to this release", err)
 		}
 	}
