@@ -112,6 +112,7 @@ type directory struct {
 func (d *directory) create() error {
 	var made struct {
 		Data struct {
+			ID   string
 			Scim struct{ Path, Secret string }
 		}
 	}
@@ -123,7 +124,11 @@ func (d *directory) create() error {
 		return err
 	}
 	d.path, d.secret = made.Data.Scim.Path, made.Data.Scim.Secret
-	return nil
+	// A change of a group is told for the members who joined or left: telling all of its members is a job behind the request, whose
+	// work would be measured with whatever comes next.
+	_, err = d.send(http.MethodPost, "/graphql", "Bearer "+adminKey, map[string]any{"variables": map[string]any{"id": made.Data.ID},
+		"query": `mutation($id: ID!) {updateDirectory(input: {id: $id, quiet: true}) {errors {message}}}`})
+	return err
 }
 
 func (d *directory) send(method, path, authorization string, body any) ([]byte, error) {
@@ -133,7 +138,7 @@ func (d *directory) send(method, path, authorization string, body any) ([]byte, 
 	}
 	r := httptest.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(text))
 	r.Header.Set("Content-Type", "application/scim+json")
-	if strings.HasPrefix(path, "/api/v1/") {
+	if !strings.HasPrefix(path, d.path) || d.path == "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Authorization", authorization)
