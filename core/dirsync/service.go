@@ -2,7 +2,6 @@ package dirsync
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/portico-sso/portico/core/cache"
@@ -71,31 +70,11 @@ func NewService(o Options) *Service {
 	return s
 }
 
-// errTaken stands for a commit that met another one at a document which both would make.
-var errTaken = store.ErrConflict
-
-// once commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, and is
-// known by its first operation. Of a commit whose answer was lost nothing is made twice.
+// once is record.Plan for what is provisioned.
 func (s *Service) once(ctx context.Context, plan func() ([]store.Op, error)) error {
-	var sent store.Op
-	lost := false
-	err := store.Once(ctx, func(ctx context.Context) (bool, error) { return s.Records.Made(ctx, sent) }, func() error {
-		ops, err := plan()
-		if err != nil || len(ops) == 0 {
-			return err
-		}
-		if lost && ops[0].Kind != store.OpInsert && ops[0].Doc.Version != sent.Doc.Version { // it came late: never alter what is altered
-			return store.ErrConflict
-		}
-		sent = ops[0]
-		err = s.Records.Commit(ctx, ops...)
-		lost = lost || errors.Is(err, store.ErrUncertain)
-		if identity.Raced(err) || store.Taken(err, members, "") || store.Taken(err, nestings, "") {
-			return errTaken
-		}
-		return err
-	})
-	return s.taken(err)
+	return s.taken(record.Plan(ctx, s.Records, plan, func(err error) bool {
+		return identity.Raced(err) || store.Taken(err, members, "") || store.Taken(err, nestings, "")
+	}))
 }
 
 // taken says of a commit which name somebody else has.

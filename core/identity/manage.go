@@ -3,11 +3,11 @@ package identity
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -275,28 +275,11 @@ func (s *Service) Named(ctx context.Context, organizationID, directoryID, text s
 // IsAddress reports whether people are found by a text as their address.
 func IsAddress(text string) bool { return isAddress(text) }
 
-// once commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, and is
-// known by its first operation. Of a commit whose answer was lost nothing is made twice.
+// once is record.Plan for what names or gives a password to people.
 func (s *Service) once(ctx context.Context, plan func() ([]store.Op, error)) error {
-	var sent store.Op
-	lost := false
-	err := s.repo.Once(ctx, &sent, func() error {
-		ops, err := plan()
-		if err != nil || len(ops) == 0 {
-			return err
-		}
-		if lost && ops[0].Kind != store.OpInsert && ops[0].Doc.Version != sent.Doc.Version { // it came late: never alter what is altered
-			return store.ErrConflict
-		}
-		sent = ops[0]
-		err = s.Records.Commit(ctx, ops...)
-		lost = lost || errors.Is(err, store.ErrUncertain)
-		if store.Taken(err, names, "") || store.Taken(err, passwords, "") {
-			return store.ErrConflict
-		}
-		return err
-	})
-	return s.repo.Fault(err)
+	return s.repo.Fault(record.Plan(ctx, s.Records, plan, func(err error) bool {
+		return store.Taken(err, names, "") || store.Taken(err, passwords, "")
+	}))
 }
 
 func distinct(ids []string) []string {

@@ -148,6 +148,30 @@ func (r Repo[T]) Once(ctx context.Context, op *store.Op, fn func() error) error 
 	return store.Once(ctx, func(ctx context.Context) (bool, error) { return r.Store.Made(ctx, *op) }, fn)
 }
 
+// Plan commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, which
+// raced may say of further errors, and is known by its first operation; no operations are nothing to do. Of a commit whose
+// answer was lost nothing is made twice.
+func Plan(ctx context.Context, s *store.Store, plan func() ([]store.Op, error), raced func(error) bool) error {
+	var sent store.Op
+	lost := false
+	return store.Once(ctx, func(ctx context.Context) (bool, error) { return s.Made(ctx, sent) }, func() error {
+		ops, err := plan()
+		if err != nil || len(ops) == 0 {
+			return err
+		}
+		if lost && ops[0].Kind != store.OpInsert && ops[0].Doc.Version != sent.Doc.Version { // it came late: never alter what is altered
+			return store.ErrConflict
+		}
+		sent = ops[0]
+		err = s.Commit(ctx, ops...)
+		lost = lost || errors.Is(err, store.ErrUncertain)
+		if raced(err) {
+			return store.ErrConflict
+		}
+		return err
+	})
+}
+
 // Change writes a value back as change alters it; change runs anew on what is there when another commit was faster.
 func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (T, error) {
 	return r.ChangeWith(ctx, id, func(v *T) ([]store.Op, error) { return nil, change(v) })
