@@ -4,13 +4,32 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/portico-sso/portico/internal/pypi"
 )
+
+// standardWebhooks is the library of Standard Webhooks for Python with what it needs.
+const standardWebhooks = `standardwebhooks==1.0.0
+anyio==4.16.0
+attrs==26.1.0
+certifi==2026.10.19.post1
+deprecated==1.3.1
+h11==0.16.0
+httpcore==1.0.9
+httpx==0.28.1
+idna==3.20
+python-dateutil==4.0.0
+types-Deprecated==1.3.1.20260928
+types-python-dateutil==2.9.0.20261116
+typing-extensions==4.16.0
+tzdata==2026.6
+wrapt==2.5.2
+`
 
 // The vector of the contract, §13.3.
 func TestPolisSignatureVector(t *testing.T) {
@@ -153,7 +172,7 @@ func TestStandardWebhooksLibrary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("installs a package")
 	}
-	python := library(t)
+	python := pypi.Install(t, standardWebhooks)
 	b := newBench(t)
 	b.clock.Store(time.Now().UnixMilli()) // the library looks at its own clock
 	s := b.service()
@@ -178,34 +197,9 @@ print("verified")
 `
 	in, err := json.Marshal(map[string]any{"secrets": []string{e.Secrets[0].Value, e.Secrets[1].Value}, "headers": q.Header, "body": string(q.Body)})
 	b.must(err)
-	run := exec.CommandContext(t.Context(), python, "-c", program)
+	run := python("-c", program)
 	run.Stdin = strings.NewReader(string(in))
 	if out, err := run.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "verified" {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// library makes a Python that has the library; it is skipped where there is none, and fails in CI.
-func library(t *testing.T) string {
-	t.Helper()
-	missing := func(format string, args ...any) {
-		if os.Getenv("PORTICO_TEST_REQUIRE") == "1" {
-			t.Fatalf(format, args...)
-		}
-		t.Skipf(format, args...)
-	}
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		missing("python3 is missing")
-	}
-	home := filepath.Join(t.TempDir(), "venv")
-	for _, step := range [][]string{
-		{python, "-m", "venv", home},
-		{filepath.Join(home, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "standardwebhooks==1.0.0"},
-	} {
-		if out, err := exec.CommandContext(t.Context(), step[0], step[1:]...).CombinedOutput(); err != nil {
-			missing("%v: %v\n%s", step, err, out)
-		}
-	}
-	return filepath.Join(home, "bin", "python")
 }
