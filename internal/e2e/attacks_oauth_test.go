@@ -141,23 +141,7 @@ func unsigned(t *testing.T, alg string, claims map[string]any) string {
 // confused is signed by HMAC with what everybody knows: a public key.
 func confused(t *testing.T, public []byte, o *jose.SignerOptions, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: public}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signature.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return signedBy(t, jose.SigningKey{Algorithm: jose.HS256, Key: public}, o, claims)
 }
 
 // asserting asks for a token with a client assertion.

@@ -34,12 +34,18 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	return k
 }
 
-// signed makes a JWT with go-jose.
+// signed makes a JWT with go-jose, by ES256.
 func signed(t *testing.T, key crypto.Signer, o *jose.SignerOptions, claims map[string]any) string {
 	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, o)
+	return signedBy(t, jose.SigningKey{Algorithm: jose.ES256, Key: key}, o, claims)
+}
+
+// signedBy makes a JWT with go-jose.
+func signedBy(t *testing.T, key jose.SigningKey, o *jose.SignerOptions, claims map[string]any) string {
+	t.Helper()
+	s, err := jose.NewSigner(key, o)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", key.Algorithm, err)
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {

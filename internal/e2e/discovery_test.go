@@ -66,23 +66,7 @@ func newAnnounced(t *testing.T) *announced {
 // sign makes a JWT by one of the algorithms.
 func (a *announced) sign(t *testing.T, alg string, o *jose.SignerOptions, claims map[string]any) string {
 	t.Helper()
-	s, err := jose.NewSigner(a.signers[alg], o)
-	if err != nil {
-		t.Fatalf("%s: %v", alg, err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signature, err := s.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signature.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return signedBy(t, a.signers[alg], o, claims)
 }
 
 // keyed is an application whose key is for one algorithm.
