@@ -104,22 +104,17 @@ func (h *Handler) get(c *call, k kind, id string) (answer, error) {
 }
 
 func (h *Handler) create(c *call, k kind) (answer, error) {
-	p, err := c.projection(k)
-	if err != nil {
-		return answer{}, err
-	}
-	r, err := k.Read(c.body)
-	if err != nil {
-		return answer{}, err
-	}
-	made, err := k.create(c.Context(), c.directory, r)
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{status: http.StatusCreated, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, made.ID)}, nil
+	return h.put(c, k, http.StatusCreated, func(r scim.Resource) (dirsync.Changed, error) { return k.create(c.Context(), c.directory, r) })
 }
 
 func (h *Handler) replace(c *call, k kind, id string) (answer, error) {
+	return h.put(c, k, http.StatusOK, func(r scim.Resource) (dirsync.Changed, error) {
+		return k.replace(c.Context(), c.directory, id, r, c.ifMatch())
+	})
+}
+
+// put reads a whole resource and answers with what write made of it.
+func (h *Handler) put(c *call, k kind, status int, write func(scim.Resource) (dirsync.Changed, error)) (answer, error) {
 	p, err := c.projection(k)
 	if err != nil {
 		return answer{}, err
@@ -128,11 +123,11 @@ func (h *Handler) replace(c *call, k kind, id string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	made, err := k.replace(c.Context(), c.directory, id, r, c.ifMatch())
+	made, err := write(r)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusOK, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, id)}, nil
+	return answer{status: status, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, made.ID)}, nil
 }
 
 func (h *Handler) patch(c *call, k kind, id string) (answer, error) {
