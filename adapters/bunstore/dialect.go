@@ -14,8 +14,8 @@ type Dialect struct {
 	Limit func(n int) string
 	// Types are the column types.
 	Types Types
-	// Ordered says that the planner takes an index for the order that it gives, if for nothing else: a range is said by
-	// comparing rows of its index's first columns with where it begins and ends, and is ordered by all of them. An equal
+	// Ordered says that the planner takes an index for the order that it gives, if for nothing else: a range is always ordered
+	// by a column that it bounds, and that is said to be at least and at most its value where it has but one. An equal
 	// column would be none to order by, and any index with the rest in order would do.
 	Ordered bool
 	// Embedded says that the engine runs in this process and runs one writing transaction at a time. Then all commits

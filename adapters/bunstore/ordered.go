@@ -8,30 +8,43 @@ import (
 	"github.com/portico-sso/portico/ports/store"
 )
 
-// How a range is said to an engine whose dialect is Ordered: at each end one comparison of the index's first columns.
+// How a range is said to an engine whose dialect is Ordered: the index's first columns are fixed, and the one behind them,
+// which is ordered by, is bounded by a comparison at each end.
 
-// end is where a range begins or ends: so many of the index's columns compare so with its values; none is open.
+// fixed counts the columns that are said to be equal, of so many in the index, the id included. The last that Eq names is
+// not among them unless From or To bound a key behind it: it is what orders (see Dialect.Ordered). A comparison of rows alone
+// would do for all of them, but where it ends is known by its first column only: PostgreSQL goes on to the end of what has that.
+func (sh shape) fixed(columns int) int {
+	if eq := int(sh.eq); (sh.from || sh.to) && eq < columns-1 {
+		return eq
+	}
+	return max(0, int(sh.eq)-1)
+}
+
+// end is where a range begins or ends: so many of the index's columns behind the fixed ones compare so with its values; none
+// is open.
 type end struct {
 	columns int
 	than    string
 }
 
-// ends are those of a range of an index of so many columns, the id included.
+// ends are those of a range of an index of so many columns.
 func (sh shape) ends(columns int) (lower, upper end) {
-	if eq := int(sh.eq); eq > 0 {
-		lower, upper = end{eq, " >= "}, end{eq, " <= "}
+	rest, equal := columns-sh.fixed(columns), int(sh.eq)-sh.fixed(columns)
+	if equal > 0 {
+		lower, upper = end{equal, " >= "}, end{equal, " <= "}
 	}
 	if sh.from {
-		lower = end{int(sh.eq) + 1, " >= "}
+		lower = end{equal + 1, " >= "}
 	}
 	if sh.to {
-		upper = end{int(sh.eq) + 1, " < "}
+		upper = end{equal + 1, " < "}
 	}
 	switch {
 	case sh.after && sh.desc:
-		upper = end{columns, " < "}
+		upper = end{rest, " < "}
 	case sh.after:
-		lower = end{columns, " > "}
+		lower = end{rest, " > "}
 	}
 	return lower, upper
 }
@@ -39,14 +52,19 @@ func (sh shape) ends(columns int) (lower, upper end) {
 func (t *table) whereOrdered(s *text, sh shape, columns []string) *text {
 	before := " WHERE "
 	lower, upper := sh.ends(len(columns))
+	fixed, rest := columns[:sh.fixed(len(columns))], columns[sh.fixed(len(columns)):]
+	for _, c := range fixed {
+		s.add(before, bun.Name(c), " = ").bind(1)
+		before = " AND "
+	}
 	for _, e := range [...]end{lower, upper} {
-		switch {
-		case e.columns == 0:
+		switch e.columns {
+		case 0:
 			continue
-		case e.columns == 1:
-			s.add(before, bun.Name(columns[0]), e.than).bind(1)
+		case 1:
+			s.add(before, bun.Name(rest[0]), e.than).bind(1)
 		default:
-			s.add(before, "(", columns[:e.columns], ")", e.than, "(").bind(e.columns).add(")")
+			s.add(before, "(", rest[:e.columns], ")", e.than, "(").bind(e.columns).add(")")
 		}
 		before = " AND "
 	}
@@ -66,13 +84,20 @@ func (t *table) boundsOrdered(r store.Range, now time.Time, more int) ([]any, er
 		place = append(keys, id)
 	}
 	sh := shapeOf(r, false)
+	fixed := sh.fixed(len(x.Fields) + 1)
+	for _, v := range r.Eq[:fixed] {
+		args = append(args, v)
+	}
 	lower, upper := sh.ends(len(x.Fields) + 1)
 	for i, e := range [...]end{lower, upper} {
 		values := place
 		if !sh.after || (i == 1) != sh.desc {
 			values = append(r.Eq[:len(r.Eq):len(r.Eq)], [...]string{r.From, r.To}[i])
 		}
-		for _, v := range values[:e.columns] {
+		if e.columns == 0 {
+			continue
+		}
+		for _, v := range values[fixed : fixed+e.columns] {
 			args = append(args, v)
 		}
 	}

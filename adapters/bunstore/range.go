@@ -83,12 +83,13 @@ func (t *table) indexed(sh shape) []string {
 	return append(columns, "id")
 }
 
-// orderedBy are the columns to order by: those behind what Eq fixes (see Dialect.Ordered).
+// orderedBy are the columns to order by: those behind what is fixed (see Dialect.Ordered).
 func (t *table) orderedBy(sh shape) []string {
+	columns := t.indexed(sh)
 	if t.backend.dialect.Ordered {
-		return t.indexed(sh)
+		return columns[sh.fixed(len(columns)):]
 	}
-	return t.indexed(sh)[sh.eq:]
+	return columns[sh.eq:]
 }
 
 func (t *table) where(s *text, sh shape) *text {
