@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -29,7 +30,19 @@ func Text(s string) string {
 }
 
 // Fold is Text without regard to case: for names that two people must not both hold in different spelling.
-func Fold(s string) string { return Text(strings.ToLower(strings.ToUpper(s))) }
+func Fold(s string) string { return Text(Lower(s)) }
+
+// Lower is a text in one case. Letters outside of ASCII stay outside of it: else whoever has an address at gıthub.com, with
+// the dotless i, would be who has it at github.com.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		lower := unicode.ToLower(unicode.ToUpper(r))
+		if r >= utf8.RuneSelf && lower < utf8.RuneSelf {
+			return r
+		}
+		return lower
+	}, s)
+}
 
 // Time is an instant in UTC at fixed width, to the microsecond.
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }

@@ -33,8 +33,10 @@ func TestFold(t *testing.T) {
 			t.Errorf("%s and %s differ", pair[0], pair[1])
 		}
 	}
-	if key.Fold("a") == key.Fold("b") {
-		t.Error("a and b are the same")
+	for _, pair := range [][2]string{{"a", "b"}, {"ı", "i"}, {"İ", "i"}, {"ſ", "s"}, {"\u212a", "k"}} { // the last ones look or sound alike
+		if key.Fold(pair[0]) == key.Fold(pair[1]) {
+			t.Errorf("%s and %s are the same", pair[0], pair[1])
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/key"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -50,7 +51,7 @@ var domainName = regexp.MustCompile(`^[\pL\pN]([\pL\pN-]{0,61}[\pL\pN])?(\.[\pL\
 
 // AddDomain gives an organization a domain, which is not verified. Faults: NotFound of the organization, Invalid at name, Taken.
 func (s *Service) AddDomain(ctx context.Context, organizationID, name string) (Domain, error) {
-	name = strings.ToLower(strings.TrimSpace(name))
+	name = key.Lower(strings.TrimSpace(name))
 	if len(name) > 253 || !domainName.MatchString(name) {
 		return Domain{}, fault.At("name", "invalid", "Give a domain such as example.com.")
 	}
@@ -110,7 +111,7 @@ func (s *Service) CountDomains(ctx context.Context, organizationID string) (int6
 
 // Verified reports whether the domain of an address is verified for an organization.
 func (s *Service) Verified(ctx context.Context, organizationID, domain string) (bool, error) {
-	d, err := s.domains.Get(ctx, id.Hash(organizationID, strings.ToLower(domain)))
+	d, err := s.domains.Get(ctx, id.Hash(organizationID, key.Lower(domain)))
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
 	}

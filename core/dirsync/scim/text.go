@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/portico-sso/portico/core/key"
 )
 
 // fold is a text without regard to case, as core/key folds it, so that an index and a filter agree on what is equal.
@@ -11,7 +13,7 @@ func fold(s string) string {
 	if isASCII(s) {
 		return lower(s)
 	}
-	return strings.ToLower(strings.ToUpper(s))
+	return key.Lower(s)
 }
 
 func isASCII(s string) bool {
