@@ -74,8 +74,8 @@ func (s *Service) keep(ctx context.Context, h *Hashed, i *Identity) (ops []store
 
 // CheckPassword finds the person of an organization who goes by an address or user name and has this password. One fault,
 // Unauthenticated wrong_password, says that there is no such person, no password or another one, and takes as long for each.
-// Faults: Forbidden passwords_off while the organization signs in through a connection, and identity_inactive;
-// Unavailable busy.
+// Faults: Forbidden organization_inactive, passwords_off while the organization signs in through a connection, and
+// identity_inactive; Unavailable busy.
 func (s *Service) CheckPassword(ctx context.Context, organizationID, login, text string) (Identity, error) {
 	if err := s.passwordsOn(ctx, organizationID); err != nil {
 		return Identity{}, err
@@ -99,9 +99,12 @@ func (s *Service) CheckPassword(ctx context.Context, organizationID, login, text
 	return i, nil
 }
 
-// passwordsOn refuses while the organization has an active connection, unless its setting says otherwise.
+// passwordsOn refuses while the organization is deactivated or, unless its setting says otherwise, has an active connection.
 func (s *Service) passwordsOn(ctx context.Context, organizationID string) error {
 	o, err := s.Organizations.Get(ctx, organizationID)
+	if err == nil && !o.Active() {
+		err = fault.New(fault.Forbidden, "organization_inactive", "This organization is deactivated. Ask your administrator.")
+	}
 	if err != nil || o.Settings.PasswordsBesideSSO {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
+	"github.com/portico-sso/portico/core/organization"
 )
 
 // provision is what a directory says of a person, committed.
@@ -43,4 +45,16 @@ func TestLookalikes(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestPasswordsOfDeactivatedOrganization(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	_, err := w.people.Create(ctx, w.org.ID, identity.Input{UserName: ptr("ada"), Password: ptr("correct horse")})
+	must(t, err)
+	_, err = w.organizations.ChangeSettings(ctx, w.org.ID, func(s *organization.Settings) { s.PasswordsBesideSSO = true })
+	must(t, err)
+	_, err = w.organizations.Update(ctx, w.org.ID, organization.Input{Active: ptr(false)})
+	must(t, err)
+	_, err = w.people.CheckPassword(ctx, w.org.ID, "ada", "correct horse")
+	refused(t, err, fault.Forbidden, "organization_inactive")
 }
