@@ -14,6 +14,7 @@ import (
 type scan struct {
 	store *store.Store
 	over  store.Range
+	heads bool // of documents their ids and projects are enough
 	done  bool
 }
 
@@ -66,6 +67,9 @@ func (c *scan) singly(ctx context.Context, limit int) (found []*letter, unreadab
 // read reads a document and goes past it. nil says that it cannot be read.
 func (c *scan) read(d store.Doc) *letter {
 	c.over.After, c.over.Offset = c.store.Cursor(outbox, c.over.Index, d), 0
+	if c.heads {
+		return &letter{ID: d.ID, ProjectID: d.Keys["project"]}
+	}
 	var l letter
 	if json.Unmarshal(d.Body, &l) != nil || l.ID != d.ID || l.ProjectID != d.Keys["project"] {
 		return nil

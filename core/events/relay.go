@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -33,7 +34,7 @@ func (s *Service) Relay(ctx context.Context) error {
 
 // relayAll gives every project that has something in the outbox its turn.
 func (s *Service) relayAll(ctx context.Context) (moved int, err error) {
-	c := s.scan(store.Range{Index: byProject})
+	c := s.heads(store.Range{Index: byProject})
 	for !c.done {
 		first, unreadable, err := c.next(ctx, 1)
 		if err != nil {
@@ -52,12 +53,17 @@ func (s *Service) relayAll(ctx context.Context) (moved int, err error) {
 		if err != nil && s.maySay("relay "+projectID) {
 			s.Logger.ErrorContext(ctx, "events of a project not relayed; trying again", "project_id", projectID, "error", err)
 		}
-		c = s.scan(store.Range{Index: byProject, From: projectID + "\x01"}) // the next project
+		c = s.heads(store.Range{Index: byProject, From: projectID + "\x01"}) // the next project
 	}
 	return moved, nil
 }
 
 func (s *Service) scan(over store.Range) *scan { return &scan{store: s.Records, over: over} }
+
+// heads is a scan that tells of documents their ids and projects alone.
+func (s *Service) heads(over store.Range) *scan {
+	return &scan{store: s.Records, over: over, heads: true}
+}
 
 func (s *Service) complain(ctx context.Context, projectID string, unreadable int) {
 	if unreadable > 0 && s.maySay("unreadable "+projectID) {
@@ -165,21 +171,14 @@ func (r *relay) untangle(ctx context.Context, l *letter) error {
 	return nil
 }
 
-// logged reads entries by their keys.
+// logged reads entries by their keys, of which there are few.
 func (r *relay) logged(ctx context.Context, keys []string) (map[string]entry, error) {
-	found := make(map[string]entry, len(keys))
-	for len(keys) > 0 {
-		n := min(len(keys), store.MaxPage)
-		some, err := r.entriesByKey(ctx, keys[:n])
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range some {
-			found[e.key()] = e
-		}
-		keys = keys[n:]
+	some, err := r.entriesByKey(ctx, keys)
+	found := make(map[string]entry, len(some))
+	for _, e := range some {
+		found[e.key()] = e
 	}
-	return found, nil
+	return found, err
 }
 
 // item is an event that is to be moved.
@@ -309,14 +308,17 @@ func (r *relay) unrelayed(ctx context.Context, keys []string) (map[string]bool, 
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	there, err := r.logged(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	sought := map[string]bool{}
+	sought := make(map[string]bool, len(keys))
 	for _, k := range keys {
-		if _, ok := there[k]; !ok {
-			sought[k] = true
+		sought[k] = true
+	}
+	for some := range slices.Chunk(keys, store.MaxPage) {
+		there, err := r.Records.GetMany(ctx, entries, some)
+		if err != nil {
+			return nil, r.entries.Fault(err)
+		}
+		for _, d := range there {
+			delete(sought, d.ID)
 		}
 	}
 	if len(sought) == 0 {

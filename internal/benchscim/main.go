@@ -1,9 +1,10 @@
 //go:build unix
 
 // Program benchscim measures SCIM on SQLite and Postgres, with three sizes of a directory: make bench-scim. It is the whole
-// program in process, through its HTTP handler, with events written and moved to their log meanwhile. cpu is the processor time of
-// this process, which is Portico but for the few microseconds that make the requests; the database's own is not in it
-// where that is another process.
+// program in process, through its HTTP handler. cpu is the processor time of this process, which is Portico but for the few
+// microseconds that make the requests; the database's own is not in it where that is another process. It runs from a quiet process
+// to a quiet process: what requests leave to be done behind them, such as moving their events to the log, is theirs, and nothing
+// of what came before is.
 package main
 
 import (
@@ -331,6 +332,7 @@ func (d *directory) measureDeletes(big string) error {
 
 // measure does something n times and writes a line.
 func (d *directory) measure(name string, n int, do func(i int) error) error {
+	settle()
 	runtime.GC()
 	times := make([]time.Duration, n)
 	before := processorTime()
@@ -341,6 +343,7 @@ func (d *directory) measure(name string, n int, do func(i int) error) error {
 		}
 		times[i] = time.Since(start)
 	}
+	settle()
 	cpu := milliseconds(processorTime()-before) / float64(n)
 	slices.Sort(times)
 	growth := ""
@@ -352,6 +355,18 @@ func (d *directory) measure(name string, n int, do func(i int) error) error {
 	fmt.Fprintf(d.out, "%s\t%d\t%.3f ms\t%.3f ms\t%.3f ms\t%s\t\n", name, d.size, cpu,
 		milliseconds(times[n/2]), milliseconds(times[(n-1)*99/100]), growth)
 	return d.out.Flush()
+}
+
+// settle waits until the process has next to nothing to do.
+func settle() {
+	const watched, little = 100 * time.Millisecond, 2 * time.Millisecond
+	for idle := 0; idle < 2; {
+		before := processorTime()
+		time.Sleep(watched)
+		if idle++; processorTime()-before > little {
+			idle = 0
+		}
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
