@@ -1,10 +1,15 @@
 package dirsync
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/portico-sso/portico/core/dirsync/scim"
@@ -38,44 +43,58 @@ type lister[T any] struct {
 	finish func(ctx context.Context, o *Object) error
 }
 
-// place is what a cursor says: behind which document of an index, or how many matches, the next page begins.
+// place is what a cursor says: of which list it is, and behind what the next page begins.
 type place struct {
-	Index  string `json:"i,omitempty"`
-	Desc   bool   `json:"d,omitempty"`
-	After  string `json:"a,omitempty"`
-	Offset int    `json:"o,omitempty"`
+	List string `json:"l"`           // see lister.list
+	At   string `json:"a,omitempty"` // the store's cursor, of a list that an index has
+	Key  string `json:"k,omitempty"` // the sort key of the last resource, of any other
+	ID   string `json:"i,omitempty"` // its id
 }
 
 func (p place) String() string { return base64.RawURLEncoding.EncodeToString(encode(p)) }
 
 func badCursor() error {
-	return fault.At("cursor", "invalid_cursor", "This cursor is not one of this list.")
+	return fault.At("cursor", "invalid_cursor", "This cursor is not one of this list. Ask for each page as for the first, and begin with an empty cursor.")
 }
 
-func readPlace(cursor string) (p place, err error) {
-	if cursor == "" {
-		return p, nil
+// readPlace reads a cursor of a list; nil for none, and for the empty one of a first page.
+func readPlace(cursor *string, list string) (*place, error) {
+	if cursor == nil || *cursor == "" {
+		return nil, nil
 	}
-	body, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || json.Unmarshal(body, &p) != nil || p.Offset < 0 {
-		return place{}, badCursor()
+	var p place
+	body, err := base64.RawURLEncoding.DecodeString(*cursor)
+	if err != nil || json.Unmarshal(body, &p) != nil || p.List != list {
+		return nil, badCursor()
 	}
-	return p, nil
+	return &p, nil
+}
+
+// list names what a query asks of a directory, but for the page, so that a cursor goes on with the list that it is of.
+func (l lister[T]) list(q Query) string {
+	h := fnv.New64a()
+	say := func(text string) { fmt.Fprintf(h, "%d:%s", len(text), text) }
+	say(l.repo.Noun)
+	say(l.directoryID)
+	if q.Filter != nil {
+		say(q.Filter.Text)
+	}
+	if q.Order != nil {
+		say(fmt.Sprintf("%s %t", q.Order.Path, q.Order.Descending))
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // list answers a query: from an index where one has the order and there is no filter; of candidates where an index tells
 // them; and else from the stream of all.
 func list[T any](ctx context.Context, s *Service, l lister[T], q Query) (Page, error) {
-	q.Count = max(0, min(q.Count, store.MaxPage-1))
+	q.Count = max(0, min(q.Count, store.MaxPage))
 	q.Start = max(1, q.Start)
-	var at place
-	if q.Cursor != nil {
-		var err error
-		if at, err = readPlace(*q.Cursor); err != nil {
-			return Page{}, err
-		}
+	behind, err := readPlace(q.Cursor, l.list(q))
+	if err != nil {
+		return Page{}, err
 	}
-	page, err := l.find(ctx, s, q, at)
+	page, err := l.find(ctx, s, q, behind)
 	if err != nil {
 		return Page{}, err
 	}
@@ -87,12 +106,18 @@ func list[T any](ctx context.Context, s *Service, l lister[T], q Query) (Page, e
 	return page, nil
 }
 
-func (l lister[T]) find(ctx context.Context, s *Service, q Query, at place) (Page, error) {
+func (l lister[T]) find(ctx context.Context, s *Service, q Query, behind *place) (Page, error) {
 	index, aligned := l.index(q.Order)
 	if q.Filter == nil && aligned {
-		return l.fromIndex(ctx, index, q, at)
+		return l.fromIndex(ctx, index, q, behind)
 	}
-	w := newWindow(q, at)
+	w := &window{q: q, list: l.list(q), first: q.Start - 1}
+	if q.Cursor != nil {
+		w.first = 0
+	}
+	if behind != nil {
+		w.behind = &sortKey{behind.Key, behind.ID}
+	}
 	if q.Filter != nil {
 		ids, ok, err := l.candidates(ctx, q.Filter)
 		if err != nil {
@@ -116,88 +141,116 @@ func (l lister[T]) index(o *scim.Order) (name string, aligned bool) {
 	return byCreated, false
 }
 
-func (l lister[T]) fromIndex(ctx context.Context, index string, q Query, at place) (Page, error) {
+func (l lister[T]) fromIndex(ctx context.Context, index string, q Query, behind *place) (Page, error) {
 	all := store.Range{Index: index, Eq: []string{l.directoryID}}
 	total, err := l.repo.Count(ctx, all)
 	if err != nil {
 		return Page{}, err
 	}
 	out := Page{Total: total, Start: q.Start}
-	if q.Count == 0 {
-		return out, nil
-	}
-	all.Desc, all.Limit = q.Order != nil && q.Order.Descending, q.Count
+	all.Desc = q.Order != nil && q.Order.Descending
 	if q.Cursor == nil {
 		all.Offset = q.Start - 1
-	} else if *q.Cursor != "" {
-		if at.Index != index || at.Desc != all.Desc || at.After == "" {
+	} else if behind != nil {
+		if behind.At == "" {
 			return Page{}, badCursor()
 		}
-		all.After = at.After
+		all.After = behind.At
 	}
-	page, err := l.repo.List(ctx, all)
-	if err != nil {
-		if fault.Code(err) == "invalid_cursor" {
-			err = badCursor()
-		}
-		return Page{}, err
-	}
-	for _, v := range page.Items {
-		o, err := l.object(v)
+	for len(out.Items) < q.Count { // a page of the store may be smaller
+		all.Limit = q.Count - len(out.Items)
+		page, err := l.repo.List(ctx, all)
 		if err != nil {
+			if fault.Code(err) == "invalid_cursor" {
+				err = badCursor()
+			}
 			return Page{}, err
 		}
-		out.Items = append(out.Items, o)
-	}
-	if q.Cursor != nil && page.More {
-		out.Next = place{Index: index, Desc: all.Desc, After: page.Cursors[len(page.Cursors)-1]}.String()
+		for _, v := range page.Items {
+			o, err := l.object(v)
+			if err != nil {
+				return Page{}, err
+			}
+			out.Items = append(out.Items, o)
+		}
+		if out.Next = ""; !page.More {
+			break
+		}
+		all.Offset, all.After = 0, page.Cursors[len(page.Cursors)-1]
+		if q.Cursor != nil {
+			out.Next = place{List: l.list(q), At: all.After}.String()
+		}
 	}
 	return out, nil
 }
 
-// window is the part of the matches that a page shows.
+// window is the part of the matches that a page shows: those from the first on, or those behind a resource.
 type window struct {
-	q     Query
-	first int // how many matches are before it
-	total int
-	items []Object  // of the window, where matches come in order
-	keys  []sortKey // of all matches, where they do not
+	q      Query
+	list   string
+	first  int // how many matches are before it; of pages by index
+	behind *sortKey
+	total  int
+	items  []Object  // of the window, where matches come in order
+	keys   []sortKey // of all matches, where they do not
+	last   sortKey   // of the window
+	more   bool      // whether there are matches behind it
 }
 
+// sortKey is where a resource stands in a list: no two stand in one place, and a resource that goes leaves the others in theirs.
 type sortKey struct{ key, id string }
 
-func newWindow(q Query, at place) *window {
-	w := &window{q: q, first: q.Start - 1}
-	if q.Cursor != nil {
-		w.first = at.Offset
+func (w *window) key(o Object) sortKey {
+	if w.q.Order == nil {
+		return sortKey{key.Time(o.Created), o.ID}
 	}
-	return w
+	return sortKey{w.q.Order.Key(o.Resource), o.ID}
+}
+
+func (w *window) compare(a, b sortKey) int {
+	if o := w.q.Order; o != nil {
+		return cmp.Or(o.Compare(a.key, b.key), o.Compare(a.id, b.id))
+	}
+	return cmp.Or(strings.Compare(a.key, b.key), strings.Compare(a.id, b.id))
 }
 
 // take notes a match that comes in order.
 func (w *window) take(o Object) {
-	if w.total >= w.first && len(w.items) < w.q.Count {
-		w.items = append(w.items, o)
-	}
 	w.total++
+	at := w.key(o)
+	switch {
+	case w.total <= w.first || w.behind != nil && w.compare(at, *w.behind) <= 0:
+	case len(w.items) < w.q.Count:
+		w.items, w.last = append(w.items, o), at
+	default:
+		w.more = true
+	}
 }
 
 func (w *window) page(items []Object) Page {
 	p := Page{Items: items, Total: int64(w.total), Start: w.q.Start}
-	if next := w.first + len(items); w.q.Cursor != nil && len(items) > 0 && next < w.total {
-		p.Next = place{Offset: next}.String()
+	if w.q.Cursor != nil && w.more && w.last.id != "" {
+		p.Next = place{List: w.list, Key: w.last.key, ID: w.last.id}.String()
 	}
 	return p
 }
 
 // chosen are the ids of the window, of matches that are sorted now.
 func (w *window) chosen() []string {
-	slices.SortStableFunc(w.keys, func(a, b sortKey) int { return w.q.Order.Compare(a.key, b.key) })
+	slices.SortFunc(w.keys, w.compare)
 	w.total = len(w.keys)
-	var ids []string
-	for _, k := range w.keys[min(w.first, w.total):min(w.first+w.q.Count, w.total)] {
-		ids = append(ids, k.id)
+	from := min(w.first, w.total)
+	if w.behind != nil {
+		from, _ = slices.BinarySearchFunc(w.keys, *w.behind, func(k, behind sortKey) int {
+			return cmp.Or(w.compare(k, behind), -1) // behind it
+		})
 	}
+	end := min(from+w.q.Count, w.total)
+	var ids []string
+	for _, k := range w.keys[from:end] {
+		ids, w.last = append(ids, k.id), k
+	}
+	w.more = end < w.total
 	return ids
 }
 
@@ -238,12 +291,7 @@ func (l lister[T]) fromCandidates(ctx context.Context, w *window, ids []string) 
 			found = append(found, o)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Object) int {
-		if o := w.q.Order; o != nil {
-			return o.Compare(o.Key(a.Resource), o.Key(b.Resource))
-		}
-		return a.Created.Compare(b.Created)
-	})
+	slices.SortFunc(found, func(a, b Object) int { return w.compare(w.key(a), w.key(b)) })
 	for _, o := range found {
 		w.take(o)
 	}
@@ -258,7 +306,6 @@ func (l lister[T]) fromStream(ctx context.Context, s *Service, w *window, index 
 	}
 	if w.q.Order == nil && r.Index != byCreated { // another order than that of creation
 		aligned = false
-		w.q.Order = creation
 	}
 	end, scanned := s.now().Add(maxScanning), 0
 	for {
@@ -299,7 +346,7 @@ func (l lister[T]) look(ctx context.Context, w *window, v T, aligned bool) error
 	case aligned:
 		w.take(o)
 	default:
-		w.keys = append(w.keys, sortKey{w.q.Order.Key(o.Resource), o.ID})
+		w.keys = append(w.keys, w.key(o))
 	}
 	return nil
 }
@@ -324,15 +371,6 @@ func (l lister[T]) sorted(ctx context.Context, w *window) (Page, error) {
 	}
 	return w.page(items), nil
 }
-
-// creation is the order of lists that nobody ordered.
-var creation = func() *scim.Order {
-	o, err := scim.ParseOrder(scim.User, "meta.created", false)
-	if err != nil {
-		panic(err)
-	}
-	return o
-}()
 
 // narrow has a stream begin and end where the filter's bounds are.
 func (l lister[T]) narrow(r *store.Range, q Query) {

@@ -143,3 +143,106 @@ func TestPages(t *testing.T) {
 		w.refused(err, fault.Invalid, "invalid_cursor")
 	}
 }
+
+// TestCursorsHold deletes, between two pages, who was on the first: nobody behind them is missed.
+func TestCursorsHold(t *testing.T) {
+	for what, filter := range map[string]string{"a stream": `name.givenName eq "G"`, "candidates": `userName eq "a" or userName eq "b" or userName eq "c" or userName eq "d"`} {
+		for _, sortBy := range []string{"", "userName", "externalId"} {
+			w := newWorld(t)
+			for _, name := range []string{"a", "b", "c", "d"} {
+				w.create(name)
+			}
+			var seen []string
+			for cursor := ""; ; {
+				q := dirsync.Query{Filter: w.filter(scim.User, filter), Cursor: &cursor, Count: 2}
+				if sortBy != "" {
+					var err error
+					q.Order, err = scim.ParseOrder(scim.User, sortBy, false)
+					must(t, err)
+				}
+				p, err := w.directories.Users(w.ctx, w.d, q)
+				must(t, err)
+				for _, o := range p.Items {
+					must(t, w.directories.DeleteUser(w.ctx, w.d, o.ID, nil))
+				}
+				seen = append(seen, names(p)...)
+				if cursor = p.Next; cursor == "" {
+					break
+				}
+			}
+			if want := []string{"a", "b", "c", "d"}; !slices.Equal(seen, want) {
+				t.Errorf("%s by %q: %v, want %v", what, sortBy, seen, want)
+			}
+		}
+	}
+}
+
+// TestCursorsAreOfOneList gives the cursor of each list to every other (RFC 9865 §2: all else of the query stays as it was).
+func TestCursorsAreOfOneList(t *testing.T) {
+	w := newWorld(t)
+	other := w.directory(w.org, dirsync.DirectoryInput{})
+	for n := range 3 {
+		w.create(fmt.Sprint("u", n))
+		w.group(fmt.Sprint("g", n))
+	}
+	order := func(sortBy string, desc bool) *scim.Order {
+		o, err := scim.ParseOrder(scim.User, sortBy, desc)
+		must(t, err)
+		return o
+	}
+	lists := map[string]func(cursor *string) (dirsync.Page, error){
+		"groups": func(c *string) (dirsync.Page, error) {
+			return w.directories.Groups(w.ctx, w.d, dirsync.Query{Cursor: c, Count: 1})
+		},
+		"another directory": func(c *string) (dirsync.Page, error) {
+			return w.directories.Users(w.ctx, other, dirsync.Query{Cursor: c, Count: 1})
+		},
+	}
+	for name, q := range map[string]dirsync.Query{
+		"users": {}, "by userName": {Order: order("userName", false)}, "the other way": {Order: order("userName", true)}, "by title": {Order: order("title", false)},
+		"filtered": {Filter: w.filter(scim.User, `userName pr`)}, "filtered otherwise": {Filter: w.filter(scim.User, `userName sw "u"`)},
+		"filtered and sorted": {Filter: w.filter(scim.User, `userName pr`), Order: order("title", false)},
+	} {
+		lists[name] = func(c *string) (dirsync.Page, error) {
+			q.Cursor, q.Count = c, 1
+			return w.directories.Users(w.ctx, w.d, q)
+		}
+	}
+	for name, list := range lists {
+		first, err := list(new(string))
+		must(t, err)
+		if name == "another directory" {
+			continue // is empty
+		}
+		for to, list := range lists {
+			p, err := list(&first.Next)
+			if to == name {
+				if err != nil || len(p.Items) != 1 || p.Items[0].ID == first.Items[0].ID {
+					t.Errorf("%s: %v, %v", name, names(p), err)
+				}
+				continue
+			}
+			w.refused(err, fault.Invalid, "invalid_cursor")
+		}
+	}
+}
+
+// TestLargestPage asks for as many as a page may have, which is more than the store gives at once.
+func TestLargestPage(t *testing.T) {
+	w := newWorld(t)
+	for n := range store.MaxPage + 1 {
+		w.create(fmt.Sprintf("u%04d", n))
+	}
+	byTitle, err := scim.ParseOrder(scim.User, "title", false)
+	must(t, err)
+	for what, q := range map[string]dirsync.Query{
+		"an index": {}, "an index by cursor": {Cursor: new(string)}, "from the second": {Start: 2},
+		"a stream": {Filter: w.filter(scim.User, `active eq true`)}, "sorted": {Filter: w.filter(scim.User, `active eq true`), Order: byTitle},
+	} {
+		q.Count = store.MaxPage + 5
+		p, err := w.directories.Users(w.ctx, w.d, q)
+		if err != nil || len(p.Items) != store.MaxPage || p.Total != store.MaxPage+1 || (p.Next == "") != (q.Cursor == nil) {
+			t.Errorf("%s: %d of %d, next %q, %v", what, len(p.Items), p.Total, p.Next, err)
+		}
+	}
+}

@@ -62,7 +62,10 @@ type (
 )
 
 // Filter is a parsed filter of a list.
-type Filter struct{ Root Expr }
+type Filter struct {
+	Root Expr
+	Text string // as the client wrote it; "" for one that was not read by itself
+}
 
 // ParseFilter reads a filter (RFC 7644 §3.4.2.2) on resources of a type. Operators and names have no case. Beyond the
 // grammar it takes `emails[type eq "work"].value eq "x"`, which Entra ID sends, and "True" for a boolean. An error is 400
@@ -81,7 +84,7 @@ func ParseFilter(t *ResourceType, s string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{root}, nil
+	return &Filter{Root: root, Text: s}, nil
 }
 
 // A parser reads a filter on resources of a kind, or, inside a value path, on values of attr.

@@ -214,7 +214,7 @@ func (c *MemberChange) listed(value any) *Error {
 func (c *MemberChange) chosen(e Expr) {
 	ids := map[string]bool{}
 	if !named(e, ids, &c.Members) {
-		c.Members, c.Filter = nil, &Filter{e}
+		c.Members, c.Filter = nil, &Filter{Root: e}
 	}
 }
 
