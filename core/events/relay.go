@@ -3,7 +3,9 @@ package events
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -310,9 +312,11 @@ func (r *relay) unrelayed(ctx context.Context, keys []string) (map[string]bool, 
 	}
 	sought := make(map[string]bool, len(keys))
 	for _, k := range keys {
-		sought[k] = true
+		if !r.moved.has(k) {
+			sought[k] = true
+		}
 	}
-	for some := range slices.Chunk(keys, store.MaxPage) {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(sought)), store.MaxPage) {
 		there, err := r.Records.GetMany(ctx, entries, some)
 		if err != nil {
 			return nil, r.entries.Fault(err)
@@ -342,6 +346,36 @@ func (r *relay) unrelayed(ctx context.Context, keys []string) (map[string]bool, 
 		}
 	}
 	return waiting, nil
+}
+
+// moved is which events this instance has moved into logs of late: what comes next of the same resources is not preceded by
+// a look. What is in a log once stays there, or is forgotten because it is old.
+type moved struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+// maxMoved bounds the keys, of 43 bytes.
+const maxMoved = 10_000
+
+func (m *moved) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.keys[key]
+}
+
+func (m *moved) add(items []item) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.keys)+len(items) > maxMoved {
+		clear(m.keys)
+	}
+	for _, it := range items {
+		if it.event.Seq > 0 {
+			delete(m.keys, it.event.keyOf(it.event.Seq-1)) // nobody asks for it any more
+			m.keys[it.event.key()] = true
+		}
+	}
 }
 
 // commit moves events: they get the next positions, and deliveries to their endpoints, and are gone from the outbox.
@@ -408,6 +442,7 @@ func (r *relay) commit(ctx context.Context, items []item, empty []*letter) error
 		*l = now
 		l.version++
 	}
+	r.moved.add(items)
 	r.watchers.tell(r.projectID)
 	if delivered > 0 {
 		ring(r.due)

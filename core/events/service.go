@@ -54,6 +54,7 @@ type Service struct {
 	leases     *lease.Keeper // of endpoints
 	wake, due  chan struct{}
 	watchers   watchers
+	moved      moved
 	senders    senders
 
 	mu   sync.Mutex
@@ -71,8 +72,8 @@ func NewService(o Options) *Service {
 	s := &Service{Options: o, wake: make(chan struct{}, 1), due: make(chan struct{}, 1),
 		byScope: cache.New[[]Endpoint](o.IDs.Now), slugs: cache.NewFor[names](o.IDs.Now, time.Minute),
 		relays: o.Leases.Keeper(relayLease), leases: o.Leases.Keeper(senderLease),
-		watchers: watchers{all: map[string]map[chan struct{}]struct{}{}},
-		senders:  senders{busy: map[string]bool{}, paused: map[string]time.Time{}}, said: map[string]time.Time{}}
+		watchers: watchers{all: map[string]map[chan struct{}]struct{}{}}, moved: moved{keys: map[string]bool{}},
+		senders: senders{busy: map[string]bool{}, paused: map[string]time.Time{}}, said: map[string]time.Time{}}
 	s.letters = record.Repo[letter]{Store: o.Records, Collection: outbox, Noun: "outbox document",
 		Head: letterHead, SetVersion: func(l *letter, v int64) { l.version = v }}
 	s.entries = record.Repo[entry]{Store: o.Records, Collection: entries, Noun: "event",
