@@ -231,6 +231,7 @@ func (w *world) members(groupID string) []string {
 // told works the jobs off and reads the log: each event of a resource in order, without gaps.
 func (w *world) told() []events.Event {
 	w.t.Helper()
+	w.now.Add(int64(3 * time.Second)) // what waits for more of its kind has waited
 	must(w.t, w.jobs.Run(w.ctx))
 	must(w.t, w.events.Relay(w.ctx))
 	var all []events.Event

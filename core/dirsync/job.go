@@ -20,6 +20,10 @@ const (
 	jobDirectory = "dirsync.directory" // takes away what a deleted directory holds, and then the directory
 )
 
+// tellAfter is how long the telling of all members waits for further changes of their group: providers send them one at a
+// time, and each would tell everybody.
+const tellAfter = 2 * time.Second
+
 // directoryOf is what a job has to know of a directory.
 func directoryOf(d Directory) Directory {
 	return Directory{ID: d.ID, ProjectID: d.ProjectID, OrganizationID: d.OrganizationID, ClientID: d.ClientID}

@@ -361,7 +361,7 @@ func (c *groupChange) page(ctx context.Context, values []string, begin bool) ([]
 		told = g.event(c.d, c.now, events.GroupUpdated, events.PolisGroupUpdated)
 		write = c.s.groups.Update(g)
 		if !c.d.Quiet {
-			m.ops = append(m.ops, c.s.Leases.Ask(jobMembers, g.ID, directoryOf(c.d)))
+			m.ops = append(m.ops, c.s.Leases.AskLater(tellAfter, jobMembers, g.ID, directoryOf(c.d)))
 		}
 	}
 	c.group = g

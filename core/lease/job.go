@@ -66,12 +66,17 @@ func jobHead(j Job) store.Doc {
 
 // Ask is the operation that asks for work, for the commit that makes it necessary. Call Wake behind the commit.
 func (s *Service) Ask(kind, name string, payload any) store.Op {
+	return s.AskLater(0, kind, name, payload)
+}
+
+// AskLater is Ask for work that waits for so long, so that what is asked for under its name meanwhile is done by it, too.
+func (s *Service) AskLater(wait time.Duration, kind, name string, payload any) store.Op {
 	body, err := json.Marshal(payload)
 	if err != nil {
 		panic("lease: a payload cannot be written as JSON: " + err.Error()) // a type that the caller declared
 	}
 	now := s.now()
-	return s.jobs.Insert(Job{ID: s.ids.UUID(), Kind: kind, Name: name, Payload: body, DueAt: now, AskedAt: now})
+	return s.jobs.Insert(Job{ID: s.ids.UUID(), Kind: kind, Name: name, Payload: body, DueAt: now.Add(wait), AskedAt: now})
 }
 
 // Do says how work of a kind is done. Call it before Run.

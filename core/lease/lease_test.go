@@ -382,3 +382,26 @@ func TestUnknownKindIsLeftAlone(t *testing.T) {
 		t.Errorf("%d jobs are left, %v", b.waiting(t), err)
 	}
 }
+
+// What waits is not begun before its time, and then with what was asked for meanwhile.
+func TestAskLater(t *testing.T) {
+	b := newBench(t)
+	s := b.service()
+	rounds := 0
+	s.Do("paint", pages(1, func(int) { rounds++ }))
+	for range 3 {
+		if err := b.store.Commit(t.Context(), s.AskLater(2*time.Second, "paint", "wall", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.move(900 * time.Millisecond)
+	}
+	if rounds != 0 || b.waiting(t) != 3 {
+		t.Errorf("done %d times before it is due, %d wait", rounds, b.waiting(t))
+	}
+	if b.move(200 * time.Millisecond); s.Run(t.Context()) != nil || rounds != 1 || b.waiting(t) != 0 {
+		t.Errorf("done %d times, %d wait", rounds, b.waiting(t))
+	}
+}
