@@ -157,7 +157,8 @@ func TestSafeLinks(t *testing.T) {
 		refused   bool
 	}{
 		{"the connection's subject", true, false, "ext-ada", "", true, false},
-		{"the same subject of another connection", false, false, "ext-ada", "", false, false},
+		{"the same subject of another connection", false, false, "ext-ada", "", false, true},
+		{"the userName as subject of another connection", false, true, "ADA", "", false, true},
 		{"an address in a verified domain", false, true, "s", "ada@example.com", true, false},
 		{"an address in a domain that is not verified", false, false, "s", "ada@example.com", false, true},
 		{"an address that is not believed", false, true, "s", "", false, false},
@@ -543,18 +544,32 @@ func TestDeletedMeanwhile(t *testing.T) {
 
 // TestProvisionedMeanwhile has a person sign in for the first time while they are provisioned: they are one identity.
 func TestProvisionedMeanwhile(t *testing.T) {
-	w := newWorld(t)
-	var created dirsync.Changed
-	meanwhile := func() { created = w.create("ada") }
-	w.backend.before.Store(&meanwhile)
-	in := identity.Login{ProjectID: w.org.ProjectID, OrganizationID: w.org.ID, ConnectionID: "c", Subject: "s", Address: "ada@example.com", Traits: json.RawMessage(`{}`)}
-	_, ops, err := w.identities.SignIn(w.ctx, in)
-	must(t, err)
-	if err := w.records.Commit(w.ctx, ops...); !identity.SignInRaced(err) {
-		t.Fatalf("the login does not meet the directory: %v", err)
+	for _, c := range []struct{ subject, address string }{{"s", "ada@example.com"}, {"ext-ada", ""}, {"Ada", ""}} {
+		w := newWorld(t)
+		var created dirsync.Changed
+		meanwhile := func() { created = w.create("ada") }
+		w.backend.before.Store(&meanwhile)
+		in := identity.Login{ProjectID: w.org.ProjectID, OrganizationID: w.org.ID, ConnectionID: "c", Subject: c.subject, Address: c.address, Traits: json.RawMessage(`{}`)}
+		_, ops, err := w.identities.SignIn(w.ctx, in)
+		must(t, err)
+		if err := w.records.Commit(w.ctx, ops...); !identity.SignInRaced(err) {
+			t.Fatalf("the login %+v does not meet the directory: %v", c, err)
+		}
+		if i, err := login(w, "c", c.subject, c.address); err != nil || i.ID != created.ID {
+			t.Errorf("%+v again: %s, %v, want %s", c, i.ID, err, created.ID)
+		}
 	}
-	if i, err := login(w, "c", "s", "ada@example.com"); err != nil || i.ID != created.ID {
-		t.Errorf("again: %s, %v, want %s", i.ID, err, created.ID)
+}
+
+// TestRenamedToASubject has a directory give one of its people a name by which a connection knows somebody else.
+func TestRenamedToASubject(t *testing.T) {
+	w := newWorld(t)
+	_, err := login(w, "c", "subject", "")
+	must(t, err)
+	u := w.create("ada")
+	for _, name := range []string{"userName", "externalId"} {
+		_, err := w.directories.PatchUser(w.ctx, w.d, u.ID, w.ops(`[{"op":"replace","path":"`+name+`","value":"Subject"}]`), nil)
+		w.refused(err, fault.Taken, identity.Uniqueness)
 	}
 }
 

@@ -27,6 +27,8 @@ type Identity struct {
 	UserName   string   `json:"userName,omitempty"`
 	ExternalID string   `json:"externalId,omitempty"`
 	Addresses  []string `json:"addresses,omitempty"`
+	// Subject is under which a connection knows a person whom nobody but a login made; "" where it signs in people of anybody.
+	Subject string `json:"subject,omitempty"`
 
 	Active bool  `json:"active"`
 	Epoch  int64 `json:"epoch"` // raised to end all access that was given before

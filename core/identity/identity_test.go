@@ -159,8 +159,8 @@ func TestSignIn(t *testing.T) {
 	}
 	_, err = w.people.SetActive(ctx, other.ID, false)
 	must(t, err)
-	for _, c := range [][2]string{{"c2", "s"}, {"c3", "new"}} { // nor under another connection's subject
-		_, err := w.login(t, c[0], c[1], "ada@example.com")
+	for _, c := range [][3]string{{"c2", "s", "ada@example.com"}, {"c3", "new", "ada@example.com"}, {"c3", "S", ""}} { // nor through another connection
+		_, err := w.login(t, c[0], c[1], c[2])
 		refused(t, err, fault.Forbidden, "identity_inactive")
 	}
 	must(t, w.people.DeleteAll(ctx, w.org.ID))

@@ -11,8 +11,8 @@ import (
 	"github.com/portico-sso/portico/ports/store"
 )
 
-// name is one name by which people of an organization go, without regard to case, and who they are: an address, a user name
-// or an external id. Whoever takes or gives up a name writes its document, so two who would be one person meet there.
+// name is one name by which people of an organization go, without regard to case, and who they are: an address, a user name,
+// an external id or a connection's subject. Whoever takes or gives up a name writes its document, so two who would be one person meet there.
 type name struct {
 	ID      string   `json:"id"` // hash of organization and folded name
 	Holders []holder `json:"holders"`
@@ -34,6 +34,7 @@ const (
 	asAddress use = 1 << iota
 	asUserName
 	asExternalID
+	asSubject
 )
 
 const (
@@ -46,7 +47,7 @@ func nameID(organizationID, text string) string { return id.Hash(organizationID,
 
 // uses are the names of an identity by the ids of their documents.
 func (i Identity) uses() map[string]use {
-	all := make(map[string]use, len(i.Addresses)+2)
+	all := make(map[string]use, len(i.Addresses)+3)
 	add := func(text string, as use) {
 		if text != "" {
 			all[nameID(i.OrganizationID, text)] |= as
@@ -61,6 +62,7 @@ func (i Identity) uses() map[string]use {
 	}
 	add(i.UserName, as)
 	add(i.ExternalID, asExternalID)
+	add(i.Subject, asSubject)
 	return all
 }
 

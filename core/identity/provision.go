@@ -68,7 +68,17 @@ func (s *Service) Provision(ctx context.Context, p Provision) (Identity, []store
 }
 
 // ofDirectory are the people of the directory who have the user name or external id of a person to be provisioned.
-func ofDirectory(now Identity, known map[string]name) (ids []string) {
+func ofDirectory(now Identity, known map[string]name) []string {
+	return sharing(now, known, func(h holder, as use) bool { return h.DirectoryID == now.DirectoryID && h.As&as != 0 })
+}
+
+// subjects are the people whom a connection knows by the user name or external id of a person to be provisioned.
+func subjects(now Identity, known map[string]name) []string {
+	return sharing(now, known, func(h holder, _ use) bool { return h.As&asSubject != 0 })
+}
+
+// sharing are the holders, for which is says so, of the user name or external id of a person to be provisioned.
+func sharing(now Identity, known map[string]name, is func(h holder, as use) bool) (ids []string) {
 	for _, part := range []struct {
 		text string
 		as   use
@@ -77,7 +87,7 @@ func ofDirectory(now Identity, known map[string]name) (ids []string) {
 			continue
 		}
 		for _, h := range known[nameID(now.OrganizationID, part.text)].Holders {
-			if h.DirectoryID == now.DirectoryID && h.As&part.as != 0 {
+			if is(h, part.as) {
 				ids = append(ids, h.IdentityID)
 			}
 		}
@@ -98,7 +108,7 @@ func (i Identity) next() Identity {
 
 func (p Provision) describe(i *Identity) {
 	i.DirectoryID, i.UserName, i.ExternalID = p.DirectoryID, p.UserName, p.ExternalID
-	i.Addresses = addresses(p.Addresses)
+	i.Addresses, i.Subject = addresses(p.Addresses), ""
 	i.Traits, i.MetadataPublic, i.MetadataAdmin = p.Traits, p.MetadataPublic, p.MetadataAdmin
 	i.UpdatedAt = p.Now
 }
@@ -123,6 +133,9 @@ func (s *Service) before(ctx context.Context, p Provision, now Identity, known m
 	if err := s.byNames(ctx, now, known, candidates); err != nil {
 		return Identity{}, err
 	}
+	for _, identityID := range subjects(now, known) {
+		candidates[identityID] = candidates[identityID] // safe only through the directory's connection
+	}
 	if err := s.bySubject(ctx, p, candidates); err != nil {
 		return Identity{}, err
 	}
@@ -139,8 +152,8 @@ func (s *Service) before(ctx context.Context, p Provision, now Identity, known m
 		}
 	}
 	if len(candidates) > 0 {
-		return Identity{}, fault.New(fault.Taken, Uniqueness, "The organization has a person with this address already, and it is not certain that both are the same. "+
-			"Have an administrator verify the address's domain for the organization, or delete that person.")
+		return Identity{}, fault.New(fault.Taken, Uniqueness, "The organization has a person with this address, userName or externalId already, and it is not certain that both are the same. "+
+			"Have an administrator verify the address's domain for the organization, name the connection in the directory, or delete that person.")
 	}
 	return Identity{}, nil
 }
@@ -251,16 +264,17 @@ func (s *Service) Reprovision(ctx context.Context, i Identity, p Provision) (Ide
 	return s.provisioned(ctx, p, i, now, known, s.repo.Update, events.IdentityUpdated, events.PolisUserUpdated)
 }
 
-// free refuses an address, new to a provisioned person, by which somebody goes who is not of the directory.
+// free refuses a name, new to a provisioned person, by which somebody else goes: an address of one who is not of the directory,
+// or a user name or external id by which a connection knows somebody.
 func (s *Service) free(before, now Identity, known map[string]name) error {
 	old := before.uses()
 	for nameID, as := range now.uses() {
-		if as&asAddress == 0 || old[nameID]&asAddress != 0 {
-			continue
-		}
+		as &^= old[nameID]
 		for _, h := range known[nameID].Holders {
-			if h.IdentityID != now.ID && h.As&asAddress != 0 && h.DirectoryID != now.DirectoryID {
-				return fault.New(fault.Taken, Uniqueness, "The organization has another person with this address.")
+			address := as&h.As&asAddress != 0 && h.DirectoryID != now.DirectoryID
+			subject := as&(asUserName|asExternalID) != 0 && h.As&asSubject != 0
+			if h.IdentityID != now.ID && (address || subject) {
+				return fault.New(fault.Taken, Uniqueness, "The organization has another person with this address, userName or externalId.")
 			}
 		}
 	}

@@ -62,9 +62,7 @@ func (s *Service) seen(ctx context.Context, i Identity, in Login) (Identity, []s
 		return i, []store.Op{s.repo.Update(i)}, nil
 	}
 	before := i
-	if in.Address != "" {
-		i.Addresses = addresses([]string{in.Address})
-	}
+	i.goBy(in)
 	ids := changed(before, i)
 	if string(i.Traits) == string(in.Traits) && len(ids) == 0 {
 		return i, nil, nil
@@ -79,7 +77,17 @@ func (s *Service) seen(ctx context.Context, i Identity, in Login) (Identity, []s
 	return i, append(ops, s.tell(i, events.IdentityUpdated)), nil
 }
 
-// nameAll is rename for a person who signs in: where a name has too many holders, the person goes without addresses.
+// goBy takes over what a login says of the names of a person whom nobody else describes.
+func (i *Identity) goBy(in Login) {
+	if in.Address != "" {
+		i.Addresses = addresses([]string{in.Address})
+	}
+	if !in.Foreign {
+		i.Subject = in.Subject
+	}
+}
+
+// nameAll is rename for a person who signs in: where a name has too many holders, the person keeps to the names of before.
 func (s *Service) nameAll(ctx context.Context, before Identity, now *Identity, ids []string) ([]store.Op, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -90,7 +98,7 @@ func (s *Service) nameAll(ctx context.Context, before Identity, now *Identity, i
 	}
 	ops, err := s.rename(before, *now, known)
 	if fault.Is(err, fault.Taken) {
-		now.Addresses = before.Addresses
+		now.Addresses, now.Subject = before.Addresses, before.Subject
 		return nil, nil
 	}
 	return ops, err
@@ -114,9 +122,7 @@ func (s *Service) firstSignIn(ctx context.Context, in Login, linkID string) (Ide
 		ID: s.IDs.UUID(), ProjectID: in.ProjectID, OrganizationID: in.OrganizationID, EventSeq: 1,
 		Active: true, Epoch: 1, Traits: in.Traits, CreatedAt: now, UpdatedAt: now,
 	}
-	if in.Address != "" {
-		i.Addresses = addresses([]string{in.Address})
-	}
+	i.goBy(in)
 	renamed, err := s.nameAll(ctx, Identity{}, &i, changed(Identity{}, i))
 	if err != nil {
 		return Identity{}, nil, err
@@ -198,8 +204,8 @@ func (s *Service) holders(ctx context.Context, nameIDs []string) ([]Identity, er
 }
 
 // fits says whether a person who goes by a name of a login is the one who signs in. Of people whom no directory provisions
-// only an inactive one does, by address: whoever was shut out does not come back under another connection's subject; and one
-// whom an administrator made.
+// only an inactive one does, by address or subject: whoever was shut out does not come back through another connection; and
+// one whom an administrator made, by address.
 func (s *Service) fits(ctx context.Context, i Identity, in Login) (bool, error) {
 	as := i.uses()
 	address := in.Address != "" && as[nameID(i.OrganizationID, in.Address)]&asAddress != 0
@@ -208,9 +214,9 @@ func (s *Service) fits(ctx context.Context, i Identity, in Login) (bool, error) 
 		return false, nil
 	case i.DirectoryID != "":
 		return address || i.ExternalID == in.Subject || as[nameID(i.OrganizationID, in.Subject)]&asUserName != 0, nil
-	case !i.Active || !address:
-		return address, nil
-	case i.ByAdmin:
+	case !i.Active:
+		return address || as[nameID(i.OrganizationID, in.Subject)]&asSubject != 0, nil
+	case i.ByAdmin && address:
 		return s.Organizations.Verified(ctx, i.OrganizationID, domainOf(in.Address))
 	}
 	return false, nil
