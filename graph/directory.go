@@ -112,7 +112,7 @@ func (n *organizationNode) Directories(ctx context.Context, args pageArgs) (*pag
 }
 
 func (r *resolver) directory(ctx context.Context, id string) (*directoryNode, error) {
-	d, err := r.Directories.Directory(ctx, id)
+	d, err := loadersOf(ctx).directories.get(id, func() (dirsync.Directory, error) { return r.Directories.Directory(ctx, id) })
 	return orNull(&directoryNode{r, d}, err)
 }
 
@@ -177,8 +177,20 @@ func (r *resolver) CreateDirectory(ctx context.Context, args struct {
 			in.Type = &kind
 		}
 	}
+	if err := r.checkConnection(ctx, string(args.Input.OrganizationID), in.ConnectionID); err != nil {
+		return r.directoryPayload("organizationId", dirsync.Directory{}, dirsync.Secret{}, err)
+	}
 	d, err := r.Directories.CreateDirectory(ctx, string(args.Input.OrganizationID), in)
 	return r.directoryPayload("organizationId", d, d.Secret(r.SSO.IDs.Now()), err)
+}
+
+// checkConnection refuses a connection of another organization: no link of its people could ever be of this one's.
+func (r *resolver) checkConnection(ctx context.Context, organizationID string, connectionID *string) error {
+	if text(connectionID) == "" {
+		return nil
+	}
+	c, err := r.SSO.Get(ctx, *connectionID)
+	return inside("connectionId", "No such connection of the organization.", err, err == nil && c.OrganizationID == organizationID)
 }
 
 func (r *resolver) UpdateDirectory(ctx context.Context, args struct {
@@ -188,7 +200,17 @@ func (r *resolver) UpdateDirectory(ctx context.Context, args struct {
 	}
 }) (*directoryPayload, error) {
 	forget(ctx)
-	d, err := r.Directories.UpdateDirectory(ctx, string(args.Input.ID), args.Input.input())
+	in := args.Input.input()
+	if text(in.ConnectionID) != "" {
+		d, err := r.Directories.Directory(ctx, string(args.Input.ID))
+		if err == nil {
+			err = r.checkConnection(ctx, d.OrganizationID, in.ConnectionID)
+		}
+		if err != nil {
+			return r.directoryPayload("id", dirsync.Directory{}, dirsync.Secret{}, err)
+		}
+	}
+	d, err := r.Directories.UpdateDirectory(ctx, string(args.Input.ID), in)
 	return r.directoryPayload("id", d, dirsync.Secret{}, err)
 }
 

@@ -235,6 +235,80 @@ func TestProvisioned(t *testing.T) {
 		object{"d": d.ID, "g": outer}), object{"directory": object{"group": object{"members": object{"nodes": []object{{"user": nil, "group": object{"displayName": "Inner"}}}}}}})
 }
 
+// TestPagesAreReadAtOnce holds that what the items of a page lead to takes as many reads for many as for one.
+func TestPagesAreReadAtOnce(t *testing.T) {
+	w := newWorld(t)
+	projectID := w.project("shop")
+	organizationID := w.organization(projectID, "acme")
+	d, _ := w.newDirectory(organizationID, nil)
+	endpoint := at(t, w.mutate("createWebhookEndpoint", "CreateWebhookEndpointInput", "endpoint { id }",
+		object{"projectId": projectID, "url": "https://r.example/hook"}), "endpoint", "id")
+	var members []string
+	for i := range 10 {
+		members = append(members, w.user(d, fmt.Sprintf("user%d", i)), w.group(d, fmt.Sprintf("Group %d", i)))
+	}
+	group := w.group(d, "All", members...)
+	w.tell()
+	variables := object{"d": d.ID, "g": group, "o": organizationID, "e": endpoint}
+	for name, query := range map[string]string{
+		"identities of users": `query($d: ID!, $n: Int) { directory(id: $d) { users(first: $n) { nodes { identity { id } } } } }`,
+		"members of a group": `query($d: ID!, $g: ID!, $n: Int) { directory(id: $d) { group(id: $g) { members(first: $n) {
+			nodes { user { userName identity { id } } group { displayName } } } } } }`,
+		"effective members": `query($d: ID!, $g: ID!, $n: Int) { directory(id: $d) { group(id: $g) { effectiveMembers(first: $n) {
+			nodes { user { userName identity { id } } } } } } }`,
+		"directories of people": `query($o: ID!, $n: Int) { organization(id: $o) { identities(first: $n) { nodes { directory { id organization { id } } } } } }`,
+		"events of deliveries":  `query($e: ID!, $n: Int) { webhookEndpoint(id: $e) { deliveries(first: $n) { nodes { event { id } } } } }`,
+	} {
+		reads := func(n int) int64 {
+			variables["n"] = n
+			before := w.backend.reads.Load()
+			if text := fmt.Sprint(w.run(query, variables)); strings.Contains(text, "identity:<nil>") || strings.Contains(text, "event:<nil>") || strings.Contains(text, "directory:<nil>") {
+				t.Errorf("%s: %s", name, text)
+			}
+			return w.backend.reads.Load() - before
+		}
+		if one, many := reads(1), reads(20); many > one+2 { // a page of one member is of one type
+			t.Errorf("%s: %d reads for one, %d for a page", name, one, many)
+		}
+	}
+}
+
+func TestGroupsOfPeople(t *testing.T) {
+	w := newWorld(t)
+	organizationID := w.organization(w.project("shop"), "acme")
+	d, _ := w.newDirectory(organizationID, nil)
+	ann := w.user(d, "ann")
+	inner := w.group(d, "Inner", ann)
+	outer := w.group(d, "Outer", inner)
+	const query = `query($id: ID!, $effective: Boolean) { identity(id: $id) { groups(effective: $effective) { nodes { id } totalCount pageInfo { hasNextPage } } } }`
+	for effective, want := range map[any][]object{nil: {{"id": inner}}, false: {{"id": inner}}, true: sorted(inner, outer)} {
+		equal(t, fmt.Sprint("effective ", effective), at(t, w.run(query, object{"id": ann, "effective": effective}), "identity", "groups"),
+			object{"nodes": want, "totalCount": len(want), "pageInfo": object{"hasNextPage": false}})
+	}
+	made := w.mutate("createIdentity", "CreateIdentityInput", "identity { id }", object{"organizationId": organizationID})
+	equal(t, "of nobody's directory", at(t, w.run(query, object{"id": at(t, made, "identity", "id")}), "identity", "groups", "totalCount"), 0)
+}
+
+// TestConnectionOfDirectory: the connection whose people a directory takes over is of its own organization.
+func TestConnectionOfDirectory(t *testing.T) {
+	w := newWorld(t)
+	projectID := w.project("shop")
+	acme, rival := w.organization(projectID, "acme"), w.organization(projectID, "rival")
+	own, foreign := w.connectionOf(acme).ID, w.connectionOf(rival).ID
+	d, _ := w.newDirectory(acme, object{"connectionId": own})
+	equal(t, "its own", d.ConnectionID, own)
+	for _, id := range []string{foreign, "nothing"} {
+		_, wrong := w.try("createDirectory", "CreateDirectoryInput", "secret", object{"organizationId": acme, "connectionId": id})
+		equal(t, "created", []any{wrong["code"], wrong["path"]}, []any{"not_found", []string{"input", "connectionId"}})
+		_, wrong = w.try("updateDirectory", "UpdateDirectoryInput", "directory { id }", object{"id": d.ID, "connectionId": id})
+		equal(t, "updated", []any{wrong["code"], wrong["path"]}, []any{"not_found", []string{"input", "connectionId"}})
+	}
+	_, wrong := w.try("updateDirectory", "UpdateDirectoryInput", "directory { id }", object{"id": "nothing", "connectionId": own})
+	equal(t, "no directory", wrong["path"], []string{"input", "id"})
+	p := w.mutate("updateDirectory", "UpdateDirectoryInput", "directory { connectionId }", object{"id": d.ID, "connectionId": ""})
+	equal(t, "cleared", at(t, p, "directory", "connectionId"), nil)
+}
+
 // sorted are ids as nodes, in their order.
 func sorted(ids ...string) []object {
 	slices.Sort(ids)

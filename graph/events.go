@@ -26,7 +26,7 @@ func (n *eventNode) ResourceType() *string       { return optional(n.e.ResourceT
 func (n *eventNode) ResourceID() *graphql.ID     { return optionalID(n.e.ResourceID) }
 func (n *eventNode) ScimClient() *string         { return optional(n.e.ScimClient) }
 func (n *eventNode) IdentityActive() *bool       { return n.e.IdentityActive }
-func (n *eventNode) Data() *string               { return optional(string(n.e.Data)) }
+func (n *eventNode) Data() *jsonValue            { return optionalJSON(n.e.Data) }
 
 func (n *eventNode) Seq() *string {
 	if n.e.Seq == 0 {
@@ -72,6 +72,9 @@ func (n *projectNode) Events(ctx context.Context, args struct {
 	}
 	if args.Types != nil {
 		q.Types = *args.Types
+	}
+	if err := events.ValidTypes("types", q.Types); err != nil {
+		return nil, err
 	}
 	feed, err := n.r.Services.Events.Read(ctx, q)
 	if err != nil {
@@ -128,30 +131,42 @@ func (n *webhookEndpointNode) FailingSince(ctx context.Context) (*graphql.Time, 
 }
 
 func (n *webhookEndpointNode) Deliveries(ctx context.Context, args pageArgs) (*page[*webhookDeliveryNode], error) {
-	return newPage(args,
+	return newPageOf(args,
 		func(limit int, after string) (record.Page[events.Delivery], error) {
 			return n.r.Services.Events.Deliveries(ctx, n.e.ID, limit, after)
 		},
-		func(d events.Delivery) *webhookDeliveryNode { return &webhookDeliveryNode{n.r, d} },
+		func(list []events.Delivery) []*webhookDeliveryNode { return n.r.deliveries(ctx, list...) },
 		func(ctx context.Context) (int64, error) { return n.r.Services.Events.CountDeliveries(ctx, n.e.ID) })
 }
 
 func (n *webhookEndpointNode) DeadLetters(ctx context.Context, args pageArgs) (*page[*webhookDeliveryNode], error) {
-	return newPage(args,
+	return newPageOf(args,
 		func(limit int, after string) (record.Page[events.Delivery], error) {
 			return n.r.Services.Events.DeadLetters(ctx, n.e.ID, limit, after)
 		},
-		func(d events.Delivery) *webhookDeliveryNode { return &webhookDeliveryNode{n.r, d} },
+		func(list []events.Delivery) []*webhookDeliveryNode { return n.r.deliveries(ctx, list...) },
 		func(ctx context.Context) (int64, error) { return n.r.Services.Events.CountDeadLetters(ctx, n.e.ID) })
 }
 
 func (n *projectNode) WebhookEndpoints(ctx context.Context, args pageArgs) (*page[*webhookEndpointNode], error) {
+	return n.r.endpoints(ctx, events.Scope{ProjectID: n.p.ID}, args)
+}
+
+func (n *organizationNode) WebhookEndpoints(ctx context.Context, args pageArgs) (*page[*webhookEndpointNode], error) {
+	return n.r.endpoints(ctx, events.Scope{ProjectID: n.o.ProjectID, OrganizationID: n.o.ID}, args)
+}
+
+func (n *directoryNode) WebhookEndpoints(ctx context.Context, args pageArgs) (*page[*webhookEndpointNode], error) {
+	return n.r.endpoints(ctx, events.Scope{ProjectID: n.d.ProjectID, DirectoryID: n.d.ID}, args)
+}
+
+func (r *resolver) endpoints(ctx context.Context, s events.Scope, args pageArgs) (*page[*webhookEndpointNode], error) {
 	return newPage(args,
 		func(limit int, after string) (record.Page[events.Endpoint], error) {
-			return n.r.Services.Events.Endpoints(ctx, n.p.ID, limit, after)
+			return r.Services.Events.Endpoints(ctx, s, limit, after)
 		},
-		func(e events.Endpoint) *webhookEndpointNode { return &webhookEndpointNode{n.r, e} },
-		func(ctx context.Context) (int64, error) { return n.r.Services.Events.CountEndpoints(ctx, n.p.ID) })
+		func(e events.Endpoint) *webhookEndpointNode { return &webhookEndpointNode{r, e} },
+		func(ctx context.Context) (int64, error) { return r.Services.Events.CountEndpoints(ctx, s) })
 }
 
 func (r *resolver) WebhookEndpoint(ctx context.Context, args onlyID) (*webhookEndpointNode, error) {
@@ -160,8 +175,19 @@ func (r *resolver) WebhookEndpoint(ctx context.Context, args onlyID) (*webhookEn
 }
 
 type webhookDeliveryNode struct {
-	r *resolver
-	d events.Delivery
+	d      events.Delivery
+	events batch[events.Event] // of the page
+}
+
+// deliveries are the nodes of some deliveries. Their events are read at once.
+func (r *resolver) deliveries(ctx context.Context, list ...events.Delivery) []*webhookDeliveryNode {
+	told := newBatch(func() ([]events.Event, error) { return r.Services.Events.EventsOf(ctx, list...) },
+		func(e events.Event) string { return e.ID })
+	nodes := make([]*webhookDeliveryNode, len(list))
+	for i, d := range list {
+		nodes[i] = &webhookDeliveryNode{d, told}
+	}
+	return nodes
 }
 
 func (n *webhookDeliveryNode) ID() graphql.ID               { return graphql.ID(n.d.ID) }
@@ -199,17 +225,17 @@ func (n *webhookDeliveryNode) DurationMs() *int32 {
 	return &took
 }
 
-func (n *webhookDeliveryNode) Event(ctx context.Context) (*eventNode, error) {
-	found, err := n.r.Services.Events.EventsOf(ctx, n.d)
-	if err != nil || len(found) == 0 {
+func (n *webhookDeliveryNode) Event() (*eventNode, error) {
+	e, ok, err := n.events(n.d.EventID)
+	if err != nil || !ok {
 		return nil, err
 	}
-	return &eventNode{found[0]}, nil
+	return &eventNode{e}, nil
 }
 
 func (r *resolver) WebhookDelivery(ctx context.Context, args onlyID) (*webhookDeliveryNode, error) {
 	d, err := r.Services.Events.Delivery(ctx, string(args.ID))
-	return orNull(&webhookDeliveryNode{r, d}, err)
+	return orNull(r.deliveries(ctx, d)[0], err)
 }
 
 // webhookEndpointPayload serves the mutations that show a secret and those that do not.
@@ -274,17 +300,29 @@ func (r *resolver) CreateWebhookEndpoint(ctx context.Context, args struct {
 	return r.webhookEndpointPayload("projectId", e, true, err)
 }
 
-// checkScope refuses an organization of another project.
+// checkScope refuses an organization or a directory that is not in the rest of the scope.
 func (r *resolver) checkScope(ctx context.Context, s events.Scope) error {
-	if _, err := r.loadProject(ctx, s.ProjectID); err != nil || s.OrganizationID == "" {
+	if _, err := r.loadProject(ctx, s.ProjectID); err != nil {
 		return err
 	}
-	o, err := r.loadOrganization(ctx, s.OrganizationID)
-	if err == nil && o.o.ProjectID == s.ProjectID {
-		return nil
+	if s.OrganizationID != "" {
+		o, err := r.loadOrganization(ctx, s.OrganizationID)
+		if err := inside("organizationId", "No such organization of the project.", err, err == nil && o.o.ProjectID == s.ProjectID); err != nil {
+			return err
+		}
 	}
-	if err == nil || fault.Is(err, fault.NotFound) {
-		return &fault.Error{Kind: fault.NotFound, Code: "not_found", Message: "No such organization of the project.", Field: "organizationId"}
+	if s.DirectoryID != "" {
+		d, err := r.Directories.Directory(ctx, s.DirectoryID)
+		within := err == nil && d.ProjectID == s.ProjectID && (s.OrganizationID == "" || s.OrganizationID == d.OrganizationID)
+		return inside("directoryId", "No such directory of the project, or of the organization.", err, within)
+	}
+	return nil
+}
+
+// inside is the fault that a thing, which was read with err, is not there or not within what was named beside it.
+func inside(field, message string, err error, within bool) error {
+	if err == nil && !within || fault.Is(err, fault.NotFound) {
+		return &fault.Error{Kind: fault.NotFound, Code: "not_found", Message: message, Field: field, Err: err}
 	}
 	return err
 }
@@ -336,7 +374,7 @@ func (r *resolver) ReplayWebhookDelivery(ctx context.Context, args struct{ Input
 	if err != nil || len(list) > 0 {
 		return &replayDeliveryPayload{Errors: list}, err
 	}
-	return &replayDeliveryPayload{Delivery: &webhookDeliveryNode{r, d}, Errors: list}, nil
+	return &replayDeliveryPayload{Delivery: r.deliveries(ctx, d)[0], Errors: list}, nil
 }
 
 type replayDeliveriesPayload struct {

@@ -2,6 +2,8 @@ package graph_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,14 +66,17 @@ func TestEventsOfConnections(t *testing.T) {
 		types = append(types, at(t, e, "type"))
 		equal(t, "resource and order", []any{at(t, e, "resourceId"), at(t, e, "seq"), at(t, e, "position"), at(t, e, "organizationId")},
 			[]any{c.ID, string(rune('1' + i)), string(rune('1' + i)), organizationID})
-		if data := at(t, e, "data").(string); strings.Contains(data, c.ClientSecret) || !strings.Contains(data, c.ClientID) {
+		if data := fmt.Sprint(at(t, e, "data")); strings.Contains(data, c.ClientSecret) || at(t, e, "data", "clientId") != c.ClientID {
 			t.Errorf("data %s", data)
 		}
 	}
 	equal(t, "types", types, []any{events.ConnectionCreated, events.ConnectionDeactivated, events.ConnectionActivated, events.ConnectionDeleted})
 	equal(t, "by type", len(at(t, w.run(query, object{"id": projectID, "types": []any{"sso.deleted"}}), "project", "events", "nodes").([]any)), 0)
-	if a := w.send(query, object{"id": projectID, "after": "99"}); len(a.Errors) != 1 || a.Errors[0].Extensions.Code != "invalid_cursor" {
-		t.Errorf("a position of the future: %+v", a.Errors)
+	for code, variables := range map[string]object{"invalid_cursor": {"after": "99"}, "invalid": {"types": []any{"IdentityMade"}}} {
+		variables["id"] = projectID
+		if a := w.send(query, variables); len(a.Errors) != 1 || a.Errors[0].Extensions.Code != code {
+			t.Errorf("%v: %+v", variables, a.Errors)
+		}
 	}
 	// The endpoint of the installation is told as Polis does, client secret included.
 	var bodies []string
@@ -104,22 +109,47 @@ func TestWebhookEndpoints(t *testing.T) {
 	if rotated["secret"] == made["secret"] || rotated["secret"] == nil {
 		t.Errorf("the new secret is %v", rotated["secret"])
 	}
-	other := w.organization(w.project("other"), "acme")
+	otherProject := w.project("other")
+	other := w.organization(otherProject, "acme")
+	own, _ := w.newDirectory(organizationID, nil)
+	foreign, _ := w.newDirectory(other, nil)
+	beside, _ := w.newDirectory(w.organization(projectID, "beside"), nil)
 	for name, c := range map[string]struct {
 		in   object
 		path []any
 	}{
-		"no project":   {object{"projectId": "none", "url": "https://r.example"}, []any{"input", "projectId"}},
-		"organization": {object{"projectId": projectID, "organizationId": other, "url": "https://r.example"}, []any{"input", "organizationId"}},
-		"url":          {object{"projectId": projectID, "url": "gopher://r.example"}, []any{"input", "url"}},
-		"type":         {object{"projectId": projectID, "url": "https://r.example", "types": []any{"x"}}, []any{"input", "types"}},
-		"secret":       {object{"projectId": projectID, "url": "https://r.example", "secret": "whsec_?"}, []any{"input", "secret"}},
+		"no project":                   {object{"projectId": "none", "url": "https://r.example"}, []any{"input", "projectId"}},
+		"organization":                 {object{"projectId": projectID, "organizationId": other, "url": "https://r.example"}, []any{"input", "organizationId"}},
+		"no directory":                 {object{"projectId": projectID, "directoryId": "none", "url": "https://r.example"}, []any{"input", "directoryId"}},
+		"directory of another project": {object{"projectId": projectID, "directoryId": foreign.ID, "url": "https://r.example"}, []any{"input", "directoryId"}},
+		"directory of another organization": {object{"projectId": projectID, "organizationId": organizationID, "directoryId": beside.ID, "url": "https://r.example"},
+			[]any{"input", "directoryId"}},
+		"url":    {object{"projectId": projectID, "url": "gopher://r.example"}, []any{"input", "url"}},
+		"type":   {object{"projectId": projectID, "url": "https://r.example", "types": []any{"x"}}, []any{"input", "types"}},
+		"secret": {object{"projectId": projectID, "url": "https://r.example", "secret": "whsec_?"}, []any{"input", "secret"}},
 	} {
 		_, wrong := w.try("createWebhookEndpoint", "CreateWebhookEndpointInput", "secret", c.in)
 		equal(t, name, wrong["path"], c.path)
 	}
 	equal(t, "listed", at(t, w.run(`query($id: ID) { project(id: $id) { webhookEndpoints { totalCount nodes { id } } } }`, object{"id": projectID}), "project", "webhookEndpoints"),
 		object{"totalCount": 1, "nodes": []any{object{"id": id}}})
+	narrow := w.mutate("createWebhookEndpoint", "CreateWebhookEndpointInput", "endpoint { id directoryId }",
+		object{"projectId": projectID, "organizationId": organizationID, "directoryId": own.ID, "url": "https://r.example/directory"})["endpoint"].(object)
+	equal(t, "of the directory", narrow["directoryId"], own.ID)
+	for of, want := range map[string][]any{
+		`project(id: "` + projectID + `")`: {narrow["id"], id}, `organization(id: "` + organizationID + `")`: {id}, `directory(id: "` + own.ID + `")`: {narrow["id"]},
+		`directory(id: "` + beside.ID + `")`: {}, `project(id: "` + otherProject + `")`: {},
+	} {
+		list := at(t, w.run("{ of: "+of+" { webhookEndpoints { totalCount nodes { id } } } }", nil), "of", "webhookEndpoints").(object)
+		var got []any
+		for _, n := range list["nodes"].([]any) {
+			got = append(got, at(t, n, "id"))
+		}
+		equal(t, of, []any{list["totalCount"], len(got)}, []any{len(want), len(want)})
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", of, got, want)
+		}
+	}
 	w.mutate("deleteWebhookEndpoint", "DeleteWebhookEndpointInput", "deletedId", object{"id": id})
 	equal(t, "gone", w.run(`query($id: ID!) { webhookEndpoint(id: $id) { id } }`, object{"id": id}), object{"webhookEndpoint": nil})
 }

@@ -45,7 +45,7 @@ const (
 type world struct {
 	t       *testing.T
 	handler http.Handler
-	backend store.Backend
+	backend *counted
 	fetch   *fetcher
 	sso     *sso.Service
 	dirsync *dirsync.Service
@@ -54,6 +54,22 @@ type world struct {
 
 	events   *events.Service
 	receiver *receiver
+}
+
+// counted is a database of which it is known how often it was read.
+type counted struct {
+	store.Backend
+	reads atomic.Int64
+}
+
+func (c *counted) Get(ctx context.Context, now time.Time, collection string, ids []string) ([]store.Doc, error) {
+	c.reads.Add(1)
+	return c.Backend.Get(ctx, now, collection, ids)
+}
+
+func (c *counted) Range(ctx context.Context, now time.Time, collection string, r store.Range) ([]store.Doc, error) {
+	c.reads.Add(1)
+	return c.Backend.Range(ctx, now, collection, r)
 }
 
 // fetcher serves documents by address.
@@ -71,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), dirsync.Collections(), sso.Collections(),
 		sso.SessionCollections(), oauth.Collections(), oauth.SessionCollections(), admin.Collections())
-	w := &world{t: t, backend: memory.New(schema), fetch: &fetcher{documents: map[string]string{}}, log: &bytes.Buffer{},
+	w := &world{t: t, backend: &counted{Backend: memory.New(schema)}, fetch: &fetcher{documents: map[string]string{}}, log: &bytes.Buffer{},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	ring, err := seal.NewKeyring([]seal.Key{{ID: "k1", Secret: [32]byte{1}}})
 	must(t, err)

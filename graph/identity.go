@@ -6,6 +6,7 @@ import (
 
 	"github.com/graph-gophers/graphql-go"
 
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/record"
@@ -44,6 +45,16 @@ func (n *identityNode) Directory(ctx context.Context) (*directoryNode, error) {
 		return nil, nil
 	}
 	return n.r.directory(ctx, n.i.DirectoryID)
+}
+
+// Groups are those of the directory that provisions the person.
+func (n *identityNode) Groups(ctx context.Context, args groupsArgs) (*scimPage[*scimGroup], error) {
+	d, err := n.Directory(ctx)
+	if err != nil || d == nil {
+		return &scimPage[*scimGroup]{count: counted(0)}, err
+	}
+	o := object{n.r, d.d, dirsync.Object{ID: n.i.ID}}
+	return o.Groups(ctx, args)
 }
 
 func (n *identityNode) Organization(ctx context.Context) (*organizationNode, error) {

@@ -30,8 +30,11 @@ const (
 
 	defaultPage     = 20
 	maxPage         = 100
-	shortList       = 5  // what a list that is no page counts as: certificates, errors
-	schemaFieldCost = 10 // of a field below __schema and __type, where lists are as long as our schema has them
+	shortList       = 5   // what a list that is no page counts as: certificates, errors
+	schemaFieldCost = 10  // of a field below __schema and __type, where lists are as long as our schema has them
+	countCost       = 10  // of counting a whole listing
+	walkCost        = 20  // of a page for which the groups around something are walked through
+	scanCost        = 200 // of a page for which a whole directory may be looked at, or a whole group
 )
 
 // parse reads a document and refuses one that is over a limit.
@@ -200,18 +203,31 @@ func (m *meter) field(f *ast.Field) (size, error) {
 	whole := size{depth: below.depth + 1, typeLists: below.typeLists}
 	switch {
 	case m.pages[f.Name]:
-		whole.cost = 1 + below.cost + m.pageLength(f)*below.items
+		whole.cost = 1 + searching(f) + below.cost + m.pageLength(f)*below.items
 	case f.Name == "edges" || f.Name == "nodes":
 		whole.items = 1 + below.cost
 	case shortLists[f.Name]:
 		whole.cost = 1 + shortList*below.cost
 	case f.Name == "findIdentities":
 		whole.cost = 1 + maxPage*below.cost
+	case f.Name == "totalCount":
+		whole.cost = countCost
 	default:
 		whole.cost = 1 + below.cost
 	}
 	whole.cost = min(whole.cost, maxCost+1)
 	return whole, nil
+}
+
+// searching is what finding the items of a page costs where no index has them.
+func searching(f *ast.Field) int {
+	switch {
+	case f.Name == "effectiveMembers" || f.Arguments.ForName("filter") != nil:
+		return scanCost
+	case f.Arguments.ForName("effective") != nil:
+		return walkCost
+	}
+	return 0
 }
 
 // ofSchema is the size of a question about the schema. Its lists are as long as our schema is, so what multiplies is

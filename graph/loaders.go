@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
 )
@@ -12,6 +13,7 @@ import (
 type loaders struct {
 	projects      memo[project.Project]
 	organizations memo[organization.Organization]
+	directories   memo[dirsync.Directory]
 }
 
 type loadersKey struct{}
@@ -29,6 +31,26 @@ func forget(ctx context.Context) {
 	l := loadersOf(ctx)
 	l.projects.forget()
 	l.organizations.forget()
+	l.directories.forget()
+}
+
+// batch gives one of the things that the items of a page lead to, by its id: all are read at once, when the first is asked for.
+type batch[T any] func(id string) (found T, ok bool, err error)
+
+func newBatch[T any](read func() ([]T, error), idOf func(T) string) batch[T] {
+	all := sync.OnceValues(func() (map[string]T, error) {
+		list, err := read()
+		byID := make(map[string]T, len(list))
+		for _, v := range list {
+			byID[idOf(v)] = v
+		}
+		return byID, err
+	})
+	return func(id string) (T, bool, error) {
+		byID, err := all()
+		found, ok := byID[id]
+		return found, ok, err
+	}
 }
 
 // memo remembers values by id. Whoever asks for an id that is being read waits for it.

@@ -67,6 +67,19 @@ func (p *page[N]) TotalCount(ctx context.Context) (int32, error) {
 func newPage[T, N any](args pageArgs, list func(limit int, after string) (record.Page[T], error), node func(T) N,
 	count func(context.Context) (int64, error),
 ) (*page[N], error) {
+	return newPageOf(args, list, func(items []T) []N {
+		nodes := make([]N, len(items))
+		for i, item := range items {
+			nodes[i] = node(item)
+		}
+		return nodes
+	}, count)
+}
+
+// newPageOf is newPage of nodes that know each other.
+func newPageOf[T, N any](args pageArgs, list func(limit int, after string) (record.Page[T], error), nodes func([]T) []N,
+	count func(context.Context) (int64, error),
+) (*page[N], error) {
 	limit, after, err := args.read()
 	if err != nil {
 		return nil, err
@@ -77,8 +90,8 @@ func newPage[T, N any](args pageArgs, list func(limit int, after string) (record
 	}
 	p := &page[N]{Edges: make([]edge[N], 0, len(found.Items)), count: count,
 		PageInfo: pageInfo{HasNextPage: found.More, HasPreviousPage: after != ""}}
-	for i, item := range found.Items {
-		p.Edges = append(p.Edges, edge[N]{Cursor: found.Cursors[i], Node: node(item)})
+	for i, node := range nodes(found.Items) {
+		p.Edges = append(p.Edges, edge[N]{Cursor: found.Cursors[i], Node: node})
 	}
 	if n := len(found.Cursors); n > 0 {
 		p.PageInfo.StartCursor, p.PageInfo.EndCursor = &found.Cursors[0], &found.Cursors[n-1]

@@ -13,6 +13,7 @@ import (
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/scim"
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/identity"
 )
 
 // object is a SCIM user or group.
@@ -59,10 +60,18 @@ func (n *object) Groups(ctx context.Context, args groupsArgs) (*scimPage[*scimGr
 		w.add(o.ID)
 		byID[o.ID] = o
 	}
-	return windowPage(w, func(id string) *scimGroup { return &scimGroup{object{n.r, n.d, byID[id]}} }), nil
+	return windowPage(w, func(ids []string) (nodes []*scimGroup) {
+		for _, id := range ids {
+			nodes = append(nodes, &scimGroup{object{n.r, n.d, byID[id]}})
+		}
+		return nodes
+	}), nil
 }
 
-type scimUser struct{ object }
+type scimUser struct {
+	object
+	identities batch[identity.Identity]
+}
 
 func (n *scimUser) UserName() string     { return n.text("userName") }
 func (n *scimUser) DisplayName() *string { return optional(n.text("displayName")) }
@@ -87,8 +96,12 @@ func (n *scimUser) Email() *string {
 	return optional(first)
 }
 
-func (n *scimUser) Identity(ctx context.Context) (*identityNode, error) {
-	return n.r.identity(ctx, n.o.ID)
+func (n *scimUser) Identity() (*identityNode, error) {
+	i, ok, err := n.identities(n.o.ID)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &identityNode{n.r, i}, nil
 }
 
 type scimGroup struct{ object }
@@ -137,28 +150,45 @@ func scimFault(err error) error {
 	return err
 }
 
-func objects[N any](q dirsync.Query, list func(dirsync.Query) (dirsync.Page, error), node func(dirsync.Object) N) (*scimPage[N], error) {
-	found, err := list(q)
+func objects[N any](q dirsync.Query, found dirsync.Page, err error, nodes []N) (*scimPage[N], error) {
 	if err != nil {
 		return nil, scimFault(err)
 	}
-	p := &scimPage[N]{Nodes: make([]N, 0, len(found.Items)), count: counted(found.Total),
-		PageInfo: pageInfo{HasNextPage: found.Next != "", HasPreviousPage: *q.Cursor != "", EndCursor: optional(found.Next)}}
-	for _, o := range found.Items {
-		p.Nodes = append(p.Nodes, node(o))
-	}
-	return p, nil
+	return &scimPage[N]{Nodes: nodes, count: counted(found.Total),
+		PageInfo: pageInfo{HasNextPage: found.Next != "", HasPreviousPage: *q.Cursor != "", EndCursor: optional(found.Next)}}, nil
 }
 
-func (n *directoryNode) user(o dirsync.Object) *scimUser   { return &scimUser{object{n.r, n.d, o}} }
-func (n *directoryNode) group(o dirsync.Object) *scimGroup { return &scimGroup{object{n.r, n.d, o}} }
+// users are the nodes of some users. Their identities are read at once.
+func (n *directoryNode) users(ctx context.Context, list ...dirsync.Object) []*scimUser {
+	identities := newBatch(func() ([]identity.Identity, error) {
+		ids := make([]string, len(list))
+		for i, o := range list {
+			ids[i] = o.ID
+		}
+		return n.r.OAuth.Identities.GetMany(ctx, ids)
+	}, func(i identity.Identity) string { return i.ID })
+	nodes := make([]*scimUser, len(list))
+	for i, o := range list {
+		nodes[i] = &scimUser{object{n.r, n.d, o}, identities}
+	}
+	return nodes
+}
+
+func (n *directoryNode) groups(list ...dirsync.Object) []*scimGroup {
+	nodes := make([]*scimGroup, len(list))
+	for i, o := range list {
+		nodes[i] = &scimGroup{object{n.r, n.d, o}}
+	}
+	return nodes
+}
 
 func (n *directoryNode) Users(ctx context.Context, args filterArgs) (*scimPage[*scimUser], error) {
 	q, err := args.query(scim.User)
 	if err != nil {
 		return nil, err
 	}
-	return objects(q, func(q dirsync.Query) (dirsync.Page, error) { return n.r.Directories.Users(ctx, n.d, q) }, n.user)
+	found, err := n.r.Directories.Users(ctx, n.d, q)
+	return objects(q, found, err, n.users(ctx, found.Items...))
 }
 
 func (n *directoryNode) Groups(ctx context.Context, args filterArgs) (*scimPage[*scimGroup], error) {
@@ -166,39 +196,59 @@ func (n *directoryNode) Groups(ctx context.Context, args filterArgs) (*scimPage[
 	if err != nil {
 		return nil, err
 	}
-	return objects(q, func(q dirsync.Query) (dirsync.Page, error) { return n.r.Directories.Groups(ctx, n.d, q) }, n.group)
+	found, err := n.r.Directories.Groups(ctx, n.d, q)
+	return objects(q, found, err, n.groups(found.Items...))
 }
 
 func (n *directoryNode) User(ctx context.Context, args onlyID) (*scimUser, error) {
 	o, err := n.r.Directories.User(ctx, n.d, string(args.ID), true)
-	return orNull(n.user(o), err)
+	return orNull(n.users(ctx, o)[0], err)
 }
 
 func (n *directoryNode) Group(ctx context.Context, args onlyID) (*scimGroup, error) {
 	o, err := n.r.Directories.Group(ctx, n.d, string(args.ID))
-	return orNull(n.group(o), err)
+	return orNull(n.groups(o)[0], err)
 }
 
+// memberNode is a member of a group. What the members of a page are is read at once.
 type memberNode struct {
-	d *directoryNode
-	m dirsync.Member
+	m      dirsync.Member
+	users  batch[*scimUser]
+	groups batch[*scimGroup]
 }
 
 func (n *memberNode) ID() graphql.ID   { return graphql.ID(n.m.Value) }
 func (n *memberNode) Display() *string { return optional(n.m.Display) }
 
-func (n *memberNode) User(ctx context.Context) (*scimUser, error) {
-	if n.m.Type == scim.Group.Name {
-		return nil, nil
-	}
-	return n.d.User(ctx, onlyID{graphql.ID(n.m.Value)})
+func (n *memberNode) User() (*scimUser, error) {
+	u, _, err := n.users(n.m.Value)
+	return u, err
 }
 
-func (n *memberNode) Group(ctx context.Context) (*scimGroup, error) {
-	if n.m.Type != scim.Group.Name {
-		return nil, nil
+func (n *memberNode) Group() (*scimGroup, error) {
+	g, _, err := n.groups(n.m.Value)
+	return g, err
+}
+
+// members are the nodes of some members.
+func (n *directoryNode) members(ctx context.Context, list ...dirsync.Member) []*memberNode {
+	ids := map[string][]string{} // by type
+	for _, m := range list {
+		ids[m.Type] = append(ids[m.Type], m.Value)
 	}
-	return n.d.Group(ctx, onlyID{graphql.ID(n.m.Value)})
+	users := newBatch(func() ([]*scimUser, error) {
+		found, err := n.r.Directories.UsersByID(ctx, n.d, ids[scim.User.Name])
+		return n.users(ctx, found...), err
+	}, func(u *scimUser) string { return u.o.ID })
+	groups := newBatch(func() ([]*scimGroup, error) {
+		found, err := n.r.Directories.GroupsByID(ctx, n.d, ids[scim.Group.Name])
+		return n.groups(found...), err
+	}, func(g *scimGroup) string { return g.o.ID })
+	nodes := make([]*memberNode, len(list))
+	for i, m := range list {
+		nodes[i] = &memberNode{m, users, groups}
+	}
+	return nodes
 }
 
 func (n *scimGroup) Members(ctx context.Context, args pageArgs) (*scimPage[*memberNode], error) {
@@ -210,13 +260,10 @@ func (n *scimGroup) Members(ctx context.Context, args pageArgs) (*scimPage[*memb
 	if err != nil {
 		return nil, err
 	}
-	p := &scimPage[*memberNode]{Nodes: make([]*memberNode, 0, len(found.Items)),
+	d := &directoryNode{n.r, n.d}
+	return &scimPage[*memberNode]{Nodes: d.members(ctx, found.Items...),
 		PageInfo: pageInfo{HasNextPage: found.Next != "", HasPreviousPage: after != "", EndCursor: optional(found.Next)},
-		count:    func(ctx context.Context) (int64, error) { return n.r.Directories.CountMembers(ctx, n.d, n.o.ID) }}
-	for _, m := range found.Items {
-		p.Nodes = append(p.Nodes, &memberNode{&directoryNode{n.r, n.d}, m})
-	}
-	return p, nil
+		count:    func(ctx context.Context) (int64, error) { return n.r.Directories.CountMembers(ctx, n.d, n.o.ID) }}, nil
 }
 
 func (n *scimGroup) EffectiveMembers(ctx context.Context, args pageArgs) (*scimPage[*memberNode], error) {
@@ -234,8 +281,13 @@ func (n *scimGroup) EffectiveMembers(ctx context.Context, args pageArgs) (*scimP
 	if err != nil {
 		return nil, err
 	}
-	return windowPage(w, func(id string) *memberNode {
-		return &memberNode{&directoryNode{n.r, n.d}, dirsync.Member{Value: id, Type: scim.User.Name}}
+	return windowPage(w, func(ids []string) []*memberNode {
+		list := make([]dirsync.Member, len(ids))
+		for i, id := range ids {
+			list[i] = dirsync.Member{Value: id, Type: scim.User.Name}
+		}
+		d := &directoryNode{n.r, n.d}
+		return d.members(ctx, list...)
 	}), nil
 }
 
@@ -258,12 +310,10 @@ func (w *window) add(id string) {
 	w.ids = w.ids[:min(len(w.ids), w.limit+1)]
 }
 
-func windowPage[N any](w window, node func(id string) N) *scimPage[N] {
+func windowPage[N any](w window, nodes func(ids []string) []N) *scimPage[N] {
 	ids := w.ids[:min(len(w.ids), w.limit)]
-	p := &scimPage[N]{Nodes: make([]N, 0, len(ids)), PageInfo: pageInfo{HasNextPage: len(w.ids) > w.limit, HasPreviousPage: w.after != ""}, count: counted(w.total)}
-	for _, id := range ids {
-		p.Nodes = append(p.Nodes, node(id))
-	}
+	p := &scimPage[N]{Nodes: nodes(ids), count: counted(w.total),
+		PageInfo: pageInfo{HasNextPage: len(w.ids) > w.limit, HasPreviousPage: w.after != ""}}
 	if len(ids) > 0 {
 		p.PageInfo.StartCursor, p.PageInfo.EndCursor = &ids[0], &ids[len(ids)-1]
 	}

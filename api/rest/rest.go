@@ -105,12 +105,10 @@ func (h *Handler) query(r *http.Request) (q events.Query, err error) {
 	}
 	q.Scope = events.Scope{ProjectID: p.ID, OrganizationID: values.Get("organization"), DirectoryID: values.Get("directory")}
 	for _, list := range values["type"] {
-		for name := range strings.SplitSeq(list, ",") {
-			if !events.KnownType(name) {
-				return q, fault.At("type", "invalid", "There is no such type of event.")
-			}
-			q.Types = append(q.Types, name)
-		}
+		q.Types = append(q.Types, strings.Split(list, ",")...)
+	}
+	if err := events.ValidTypes("type", q.Types); err != nil {
+		return q, err
 	}
 	limit, err := number(values.Get("limit"), 0)
 	if err != nil || limit > 500 || limit == 0 && values.Get("limit") != "" {

@@ -35,3 +35,33 @@ func (s *Service) UserMembers(ctx context.Context, d Directory, groupID string, 
 	total, err = s.members.Count(ctx, store.Range{Prefix: users.Prefix})
 	return ids, total, err
 }
+
+// UsersByID reads the users of a directory that have one of some ids, without their groups: of at most store.MaxPage.
+func (s *Service) UsersByID(ctx context.Context, d Directory, ids []string) ([]Object, error) {
+	found, err := s.users.GetMany(ctx, wellFormed(ids))
+	return objectsIn(found, err, func(u user) bool { return u.DirectoryID == d.ID }, user.object)
+}
+
+// GroupsByID reads the groups of a directory that have one of some ids: of at most store.MaxPage.
+func (s *Service) GroupsByID(ctx context.Context, d Directory, ids []string) ([]Object, error) {
+	found, err := s.groups.GetMany(ctx, wellFormed(ids))
+	return objectsIn(found, err, func(g group) bool { return g.DirectoryID == d.ID && !g.Deleted }, group.object)
+}
+
+func objectsIn[T any](found []T, err error, mine func(T) bool, object func(T) (Object, error)) ([]Object, error) {
+	if err != nil {
+		return nil, err
+	}
+	var list []Object
+	for _, v := range found {
+		if !mine(v) {
+			continue
+		}
+		o, err := object(v)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}

@@ -183,12 +183,7 @@ func validEndpoint(e Endpoint) error {
 	case e.BatchSize < 0 || e.BatchSize > maxBatch:
 		return fault.At("batchSize", "invalid", "A batch has 1 to 500 events; 0 sends each by itself.")
 	}
-	for _, t := range e.Types {
-		if !KnownType(t) {
-			return fault.At("types", "invalid", "There is no such type of event.")
-		}
-	}
-	return nil
+	return ValidTypes("types", e.Types)
 }
 
 // ValidSecret refuses what cannot be a secret of an endpoint. Faults: Invalid at secret.
@@ -209,14 +204,24 @@ func (s *Service) Endpoint(ctx context.Context, endpointID string) (Endpoint, er
 	return s.endpoints.Get(ctx, endpointID)
 }
 
-// Endpoints reads one page of the endpoints of a project, those of its organizations and directories too, newest first.
-func (s *Service) Endpoints(ctx context.Context, projectID string, limit int, after string) (record.Page[Endpoint], error) {
-	return s.endpoints.List(ctx, store.Range{Index: byProject, Eq: []string{projectID}, Desc: true, Limit: limit, After: after})
+// Endpoints reads one page of endpoints, newest first: of a project those of its organizations and directories too, of an
+// organization or a directory its own.
+func (s *Service) Endpoints(ctx context.Context, scope Scope, limit int, after string) (record.Page[Endpoint], error) {
+	q := scope.endpoints()
+	q.Desc, q.Limit, q.After = true, limit, after
+	return s.endpoints.List(ctx, q)
 }
 
 // CountEndpoints counts them.
-func (s *Service) CountEndpoints(ctx context.Context, projectID string) (int64, error) {
-	return s.endpoints.Count(ctx, store.Range{Index: byProject, Eq: []string{projectID}})
+func (s *Service) CountEndpoints(ctx context.Context, scope Scope) (int64, error) {
+	return s.endpoints.Count(ctx, scope.endpoints())
+}
+
+func (s Scope) endpoints() store.Range {
+	if s == (Scope{ProjectID: s.ProjectID}) {
+		return store.Range{Index: byProject, Eq: []string{s.ProjectID}}
+	}
+	return store.Range{Index: byScope, Eq: []string{s.key()}}
 }
 
 // EndpointsOf reads the endpoints of exactly this scope, oldest first: at most 20.

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -84,9 +86,14 @@ var PolisTypes = []string{PolisUserCreated, PolisUserUpdated, PolisUserDeleted, 
 	PolisGroupUserAdded, PolisGroupUserRemoved, PolisSSOCreated, PolisSSOActivated, PolisSSODeactivated, PolisSSODeleted,
 	PolisDirectoryCreated, PolisDirectoryActivated, PolisDirectoryDeactivated, PolisDirectoryDeleted}
 
-// KnownType reports whether Portico or Polis has an event of this name.
-func KnownType(name string) bool {
-	return slices.Contains(Types, name) || slices.Contains(PolisTypes, name)
+// ValidTypes refuses names of events that neither Portico nor Polis has. Faults: Invalid at field.
+func ValidTypes(field string, names []string) error {
+	for _, name := range names {
+		if !slices.Contains(Types, name) && !slices.Contains(PolisTypes, name) {
+			return fault.At(field, "invalid", fmt.Sprintf("There is no type of event %.40q. Name those of %s, or of Polis's names for them.", name, strings.Join(Types, ", ")))
+		}
+	}
+	return nil
 }
 
 // letter is what one commit puts into the outbox: all its events.
