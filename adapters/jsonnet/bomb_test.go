@@ -120,7 +120,7 @@ func TestBombs(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			ended := make(chan error)
 			go func() {
-				_, err := p.Evaluate(t.Context(), b.snippet, nil)
+				_, err := p.Evaluate(t.Context(), "t", b.snippet, nil)
 				ended <- err
 			}()
 			for i := 0; ; i++ {
@@ -139,7 +139,7 @@ func TestBombs(t *testing.T) {
 func good(t *testing.T, p *Pool, i int) {
 	t.Helper()
 	vars := map[string]json.RawMessage{"scim": json.RawMessage(fmt.Sprintf(`{"userName":"user%d"}`, i))}
-	got, err := p.Evaluate(t.Context(), "{ name: std.extVar('scim').userName }", vars)
+	got, err := p.Evaluate(t.Context(), "t", "{ name: std.extVar('scim').userName }", vars)
 	if err != nil || string(got) != fmt.Sprintf(`{"name":"user%d"}`, i) {
 		t.Fatalf("an evaluation beside it: %s, %v", got, err)
 	}

@@ -8,7 +8,6 @@ package jsonnet
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -26,7 +25,7 @@ type Options struct {
 	Workers int           // processes at most; 0 is one for each CPU, at least 2 and at most 8
 	Timeout time.Duration // of an evaluation; 0 is 1 s
 	Wait    time.Duration // for a process that is free; 0 is 5 s
-	Waiting int           // evaluations that wait at most, others are refused at once; 0 is 256
+	Waiting int           // evaluations that wait at most, others are refused at once, of a tenant half of them; 0 is 256
 
 	program string // what is started, for tests; "" is this program
 }
@@ -62,7 +61,7 @@ type Pool struct {
 	mu      sync.Mutex
 	idle    []*process // the last one was used last
 	alive   map[*process]struct{}
-	lines   map[[sha256.Size]byte]*line
+	lines   map[string]*line // by tenant
 	waiting int
 	ended   bool
 }
@@ -74,12 +73,12 @@ func New(o Options) *Pool {
 	o = o.withDefaults()
 	return &Pool{
 		o: o, free: make(chan struct{}, o.Workers), closed: make(chan struct{}),
-		alive: map[*process]struct{}{}, lines: map[[sha256.Size]byte]*line{},
+		alive: map[*process]struct{}{}, lines: map[string]*line{},
 	}
 }
 
 // Evaluate implements mapping.Mapper.
-func (p *Pool) Evaluate(ctx context.Context, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error) {
+func (p *Pool) Evaluate(ctx context.Context, tenant, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error) {
 	q := question{Snippet: snippet, Vars: make(map[string]string, len(vars))}
 	size := 0
 	for name, value := range vars {
@@ -92,23 +91,23 @@ func (p *Pool) Evaluate(ctx context.Context, snippet string, vars map[string]jso
 	if size > mapping.MaxInput {
 		return nil, &mapping.Error{Code: mapping.Input, Message: fmt.Sprintf("the variables have %d bytes, more than %d", size, mapping.MaxInput)}
 	}
-	return p.ask(ctx, q)
+	return p.ask(ctx, tenant, q)
 }
 
 // Check implements mapping.Mapper.
-func (p *Pool) Check(ctx context.Context, snippet string) error {
-	_, err := p.ask(ctx, question{Snippet: snippet, Check: true})
+func (p *Pool) Check(ctx context.Context, tenant, snippet string) error {
+	_, err := p.ask(ctx, tenant, question{Snippet: snippet, Check: true})
 	return err
 }
 
-func (p *Pool) ask(ctx context.Context, q question) (json.RawMessage, error) {
+func (p *Pool) ask(ctx context.Context, tenant string, q question) (json.RawMessage, error) {
 	if len(q.Snippet) > mapping.MaxSnippet {
 		return nil, &mapping.Error{Code: mapping.Input, Message: fmt.Sprintf("the snippet has %d bytes, more than %d", len(q.Snippet), mapping.MaxSnippet)}
 	}
 	if !utf8.ValidString(q.Snippet) {
 		return nil, &mapping.Error{Code: mapping.Syntax, Message: "the snippet is not UTF-8"}
 	}
-	leave, err := p.enter(ctx, q.Snippet)
+	leave, err := p.enter(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -125,17 +124,17 @@ func (p *Pool) ask(ctx context.Context, q question) (json.RawMessage, error) {
 	return a.Value, nil
 }
 
-// line is where evaluations of one snippet wait. They have at most half of the processes, so that a snippet that runs into its
-// limits each time leaves the others to the rest.
+// line is where the evaluations of one tenant wait. They have at most half of the processes and of the places to wait, so that
+// a tenant who runs into the limits each time leaves the others to the rest.
 type line struct {
-	slots chan struct{}
-	users int // guarded by Pool.mu
+	slots   chan struct{}
+	waiting int // guarded by Pool.mu, as is users
+	users   int
 }
 
-// enter waits until one more snippet may be evaluated. leave lets the next one in.
-func (p *Pool) enter(ctx context.Context, snippet string) (leave func(), err error) {
-	key := sha256.Sum256([]byte(snippet))
-	l, err := p.join(key)
+// enter waits until one more evaluation of a tenant may begin. leave lets the next one in.
+func (p *Pool) enter(ctx context.Context, tenant string) (leave func(), err error) {
+	l, err := p.join(tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -155,46 +154,51 @@ func (p *Pool) enter(ctx context.Context, snippet string) (leave func(), err err
 		if i == 1 {
 			<-l.slots
 		}
-		p.part(key, l, true)
+		p.begin(l)
+		p.part(tenant, l)
 		return nil, err
 	}
-	p.mu.Lock()
-	p.waiting--
-	p.mu.Unlock()
+	p.begin(l)
 	return func() {
 		<-p.free
 		<-l.slots
-		p.part(key, l, false)
+		p.part(tenant, l)
 	}, nil
 }
 
-func (p *Pool) join(key [sha256.Size]byte) (*line, error) {
+func (p *Pool) join(tenant string) (*line, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return nil, errClosed
 	}
-	if p.waiting >= p.o.Waiting+p.o.Workers {
-		return nil, unavailable("%d evaluations wait already", p.waiting)
-	}
-	p.waiting++
-	l, ok := p.lines[key]
+	l, ok := p.lines[tenant]
 	if !ok {
 		l = &line{slots: make(chan struct{}, max(p.o.Workers/2, 1))}
-		p.lines[key] = l
 	}
+	if places := p.o.Waiting + p.o.Workers; p.waiting >= places || l.waiting >= max(places/2, 1) {
+		return nil, unavailable("%d evaluations wait already", l.waiting)
+	}
+	p.lines[tenant] = l
+	p.waiting++
+	l.waiting++
 	l.users++
 	return l, nil
 }
 
-func (p *Pool) part(key [sha256.Size]byte, l *line, waited bool) {
+// begin is called for an evaluation that waits no more.
+func (p *Pool) begin(l *line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if waited {
-		p.waiting--
-	}
+	p.waiting--
+	l.waiting--
+}
+
+func (p *Pool) part(tenant string, l *line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if l.users--; l.users == 0 {
-		delete(p.lines, key)
+		delete(p.lines, tenant)
 	}
 }
 

@@ -29,7 +29,7 @@ const endless = "local f(n) = if n == 0 then 1 else f(n - 1) + f(n - 1); f(60)"
 
 func mustEvaluate(t *testing.T, p *Pool, snippet string, v vars) string {
 	t.Helper()
-	got, err := p.Evaluate(t.Context(), snippet, v)
+	got, err := p.Evaluate(t.Context(), "t", snippet, v)
 	if err != nil {
 		t.Fatalf("%s: %v", snippet, err)
 	}
@@ -117,7 +117,7 @@ local primary = [e.value for e in scim.emails if std.get(e, 'primary', false)];
 if std.endsWith(claims.email, '@acme.example') then { identity: {} } else error 'cancel'`, "claims", `{"email":"ada@acme.example"}`, `{"identity":{}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := p.Check(t.Context(), c.snippet); err != nil {
+			if err := p.Check(t.Context(), "t", c.snippet); err != nil {
 				t.Error(err)
 			}
 			if got := mustEvaluate(t, p, c.snippet, vars{c.variable: json.RawMessage(c.input)}); got != c.want {
@@ -146,7 +146,7 @@ func TestErrorsHaveAPlace(t *testing.T) {
 		{"local f(x) =\n  assert x > 1 : 'small';\n  x;\nf(1)", mapping.Runtime, "2:3", "small"},
 		{"std.foldl(function(a, b)\n  a + b.c, [1], 0)", mapping.Runtime, "2:7", "indexable"},
 	} {
-		_, err := p.Evaluate(t.Context(), c.snippet, vars{"scim": json.RawMessage(`{}`)})
+		_, err := p.Evaluate(t.Context(), "t", c.snippet, vars{"scim": json.RawMessage(`{}`)})
 		if c.at == "" {
 			if err != nil {
 				t.Errorf("%s: %v", c.snippet, err)
@@ -166,10 +166,10 @@ func TestInputIsLimited(t *testing.T) {
 	if got := mustEvaluate(t, p, long, nil); got != "1" {
 		t.Errorf("the longest snippet: %s", got)
 	}
-	_, err := p.Evaluate(t.Context(), long+" ", nil)
+	_, err := p.Evaluate(t.Context(), "t", long+" ", nil)
 	wantCode(t, err, mapping.Input)
-	wantCode(t, p.Check(t.Context(), long+" "), mapping.Input)
-	_, err = p.Evaluate(t.Context(), "'\xff'", nil)
+	wantCode(t, p.Check(t.Context(), "t", long+" "), mapping.Input)
+	_, err = p.Evaluate(t.Context(), "t", "'\xff'", nil)
 	wantCode(t, err, mapping.Syntax)
 
 	large := json.RawMessage(`"` + strings.Repeat("<", mapping.MaxInput-3) + `"`)
@@ -185,7 +185,7 @@ func TestInputIsLimited(t *testing.T) {
 		"nested out of bounds": {"x": json.RawMessage(strings.Repeat("[", 20000) + strings.Repeat("]", 20000))},
 		"a name not in UTF-8":  {"\xff": json.RawMessage(`1`)},
 	} {
-		if _, err := p.Evaluate(t.Context(), "1", v); err == nil {
+		if _, err := p.Evaluate(t.Context(), "t", "1", v); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else {
 			wantCode(t, err, mapping.Input)
@@ -201,24 +201,24 @@ func TestOutputIsLimited(t *testing.T) {
 		t.Errorf("%d bytes", len(got))
 	}
 	v["x"] = json.RawMessage(`"` + strings.Repeat("a", mapping.MaxOutput-11) + `"`)
-	_, err := p.Evaluate(t.Context(), most, v)
+	_, err := p.Evaluate(t.Context(), "t", most, v)
 	wantCode(t, err, mapping.Output)
 }
 
 func TestCheck(t *testing.T) {
 	p := newPool(t, patient)
 	for _, snippet := range []string{"1", "std.extVar('unknown').x", endless, "error 'not run'", "function(x) x"} {
-		if err := p.Check(t.Context(), snippet); err != nil {
+		if err := p.Check(t.Context(), "t", snippet); err != nil {
 			t.Errorf("%s: %v", snippet, err)
 		}
 	}
 	for snippet, at := range map[string]string{"{ a: }": "1:6", "\n x": "2:2", "[import 'x']": "1:2", "": "1:1"} {
-		e := wantCode(t, p.Check(t.Context(), snippet), mapping.Syntax)
+		e := wantCode(t, p.Check(t.Context(), "t", snippet), mapping.Syntax)
 		if got := fmt.Sprintf("%d:%d", e.Line, e.Column); got != at {
 			t.Errorf("%s: at %s, want %s", snippet, got, at)
 		}
 	}
-	wantCode(t, p.Check(t.Context(), strings.Repeat("(", 60000)), mapping.Syntax)
+	wantCode(t, p.Check(t.Context(), "t", strings.Repeat("(", 60000)), mapping.Syntax)
 }
 
 // TestNothingIsRemembered evaluates one after the other in one process.
@@ -228,7 +228,7 @@ func TestNothingIsRemembered(t *testing.T) {
 	if got := mustEvaluate(t, p, "std.extVar('scim')", vars{"scim": json.RawMessage(`"second"`)}); got != `"second"` {
 		t.Errorf("got %s", got)
 	}
-	_, err := p.Evaluate(t.Context(), "std.extVar('scim')", nil)
+	_, err := p.Evaluate(t.Context(), "t", "std.extVar('scim')", nil)
 	wantCode(t, err, mapping.Runtime)
 	if n := len(p.alive); n != 1 {
 		t.Errorf("%d processes", n)
@@ -242,7 +242,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for j := range 50 {
 				v, want := vars{"n": json.RawMessage(fmt.Sprint(i))}, fmt.Sprint(i*1000+j)
-				got, err := p.Evaluate(t.Context(), fmt.Sprintf("std.extVar('n') * 1000 + %d", j), v)
+				got, err := p.Evaluate(t.Context(), "t", fmt.Sprintf("std.extVar('n') * 1000 + %d", j), v)
 				if err != nil || string(got) != want {
 					t.Errorf("got %s, %v; want %s", got, err, want)
 				}
@@ -258,16 +258,20 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestOneSnippetLeavesRoom has many evaluations of a snippet that runs into its limit each time.
-func TestOneSnippetLeavesRoom(t *testing.T) {
-	p := newPool(t, Options{Workers: 2, Timeout: time.Minute})
+// TestOneTenantLeavesRoom has a tenant whose mappings run into their limit each time, more of them than may wait.
+func TestOneTenantLeavesRoom(t *testing.T) {
+	p := newPool(t, Options{Workers: 2, Timeout: time.Minute, Wait: time.Minute, Waiting: 6})
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	for range 10 {
-		all.Go(func() { _, _ = p.Evaluate(ctx, endless, nil) })
+	errs := make(chan error, 20)
+	for i := range cap(errs) {
+		all.Go(func() {
+			_, err := p.Evaluate(ctx, "slow", fmt.Sprintf("%s + %d", endless, i), nil)
+			errs <- err
+		})
 	}
-	for len(p.free) == 0 {
-		time.Sleep(time.Millisecond)
+	for range cap(errs) - 5 { // one is at work, and four wait
+		wantCode(t, <-errs, mapping.Unavailable)
 	}
 	for range 20 {
 		mustEvaluate(t, p, "1", nil)
@@ -280,11 +284,11 @@ func TestWaitingIsBounded(t *testing.T) {
 	p := newPool(t, Options{Workers: 1, Timeout: time.Minute, Wait: 50 * time.Millisecond, Waiting: 1})
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	all.Go(func() { _, _ = p.Evaluate(ctx, endless, nil) })
+	all.Go(func() { _, _ = p.Evaluate(ctx, "t", endless, nil) })
 	for len(p.free) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	_, err := p.Evaluate(t.Context(), "1", nil)
+	_, err := p.Evaluate(t.Context(), "t", "1", nil)
 	if e := wantCode(t, err, mapping.Unavailable); !strings.Contains(e.Message, "50ms") {
 		t.Errorf("after the wait: %s", e.Message)
 	}
@@ -300,12 +304,12 @@ func TestWaitersAreCounted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	errs := make(chan error, 10)
-	all.Go(func() { _, _ = p.Evaluate(ctx, endless, nil) })
+	all.Go(func() { _, _ = p.Evaluate(ctx, "t", endless, nil) })
 	for len(p.free) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	for range 10 {
-		all.Go(func() { _, err := p.Evaluate(ctx, "1", nil); errs <- err })
+	for i := range 10 {
+		all.Go(func() { _, err := p.Evaluate(ctx, fmt.Sprint(i), "1", nil); errs <- err })
 	}
 	for range 6 { // as many as do not find room among 3 who wait and 1 for each process
 		wantCode(t, <-errs, mapping.Unavailable)
@@ -323,10 +327,10 @@ func TestContextEnds(t *testing.T) {
 	p := newPool(t, patient)
 	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
-	if _, err := p.Evaluate(ctx, endless, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Evaluate(ctx, "t", endless, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("under way: %v, want that of its context", err)
 	}
-	if _, err := p.Evaluate(ctx, "1", nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Evaluate(ctx, "t", "1", nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("before: %v, want that of its context", err)
 	}
 	if got := mustEvaluate(t, p, "1", nil); got != "1" {
@@ -336,7 +340,7 @@ func TestContextEnds(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	p := newPool(t, Options{Timeout: 100 * time.Millisecond})
-	_, err := p.Evaluate(t.Context(), endless, nil)
+	_, err := p.Evaluate(t.Context(), "t", endless, nil)
 	if e := wantCode(t, err, mapping.Timeout); !strings.Contains(e.Message, "100ms") {
 		t.Errorf("got %s", e.Message)
 	}
@@ -346,7 +350,7 @@ func TestClose(t *testing.T) {
 	p := New(patient)
 	mustEvaluate(t, p, "1", nil)
 	errs := make(chan error)
-	go func() { _, err := p.Evaluate(t.Context(), endless, nil); errs <- err }()
+	go func() { _, err := p.Evaluate(t.Context(), "t", endless, nil); errs <- err }()
 	for len(p.free) == 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -354,7 +358,7 @@ func TestClose(t *testing.T) {
 		t.Error(err)
 	}
 	wantCode(t, <-errs, mapping.Unavailable)
-	_, err := p.Evaluate(t.Context(), "1", nil)
+	_, err := p.Evaluate(t.Context(), "t", "1", nil)
 	wantCode(t, err, mapping.Unavailable)
 	if err := p.Close(); err != nil {
 		t.Errorf("again: %v", err)
@@ -406,7 +410,7 @@ func TestWorkerIsReplaced(t *testing.T) {
 func TestWorkerIsEndedFromOutside(t *testing.T) {
 	p := newPool(t, patient)
 	errs := make(chan error)
-	go func() { _, err := p.Evaluate(t.Context(), endless, nil); errs <- err }()
+	go func() { _, err := p.Evaluate(t.Context(), "t", endless, nil); errs <- err }()
 	var w *process
 	for w == nil {
 		time.Sleep(time.Millisecond)
@@ -435,7 +439,7 @@ var person = vars{"scim": json.RawMessage(`{"userName":"ada@acme.example","activ
 func BenchmarkEvaluateWarm(b *testing.B) {
 	p := newPool(b, patient)
 	for b.Loop() {
-		if _, err := p.Evaluate(b.Context(), common, person); err != nil {
+		if _, err := p.Evaluate(b.Context(), "t", common, person); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -445,7 +449,7 @@ func BenchmarkEvaluateWarm(b *testing.B) {
 func BenchmarkEvaluateCold(b *testing.B) {
 	for b.Loop() {
 		p := New(patient)
-		if _, err := p.Evaluate(b.Context(), common, person); err != nil {
+		if _, err := p.Evaluate(b.Context(), "t", common, person); err != nil {
 			b.Fatal(err)
 		}
 		_ = p.Close()

@@ -171,7 +171,7 @@ func TestNotAWorker(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newPool(t, Options{program: script, Wait: time.Minute})
-		_, err := p.Evaluate(t.Context(), "'of a tenant'", nil)
+		_, err := p.Evaluate(t.Context(), "t", "'of a tenant'", nil)
 		if e := wantCode(t, err, mapping.Unavailable); !strings.Contains(e.Message, "cannot be started") {
 			t.Errorf("%s: %s", name, e.Message)
 		}
@@ -183,7 +183,7 @@ func TestNotAWorker(t *testing.T) {
 		}
 	}
 	p := newPool(t, Options{program: filepath.Join(t.TempDir(), "missing")})
-	_, err := p.Evaluate(t.Context(), "1", nil)
+	_, err := p.Evaluate(t.Context(), "t", "1", nil)
 	if e := wantCode(t, err, mapping.Unavailable); !strings.Contains(e.Message, "missing") {
 		t.Errorf("a program that is not there: %s", e.Message)
 	}

@@ -84,11 +84,11 @@ func (l *lossy) Commit(ctx context.Context, now time.Time, ops []store.Op) error
 
 type mapper func(snippet string, vars map[string]json.RawMessage) (json.RawMessage, error)
 
-func (m mapper) Evaluate(_ context.Context, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error) {
+func (m mapper) Evaluate(_ context.Context, _, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error) {
 	return m(snippet, vars)
 }
 
-func (m mapper) Check(_ context.Context, snippet string) error {
+func (m mapper) Check(_ context.Context, _, snippet string) error {
 	if snippet == "bad" {
 		return &mapping.Error{Code: mapping.Syntax, Line: 2, Column: 3, Message: "no"}
 	}

@@ -100,7 +100,7 @@ func (s *Service) describe(ctx context.Context, d *Directory, in DirectoryInput)
 		}
 	}
 	if in.Mapping != nil {
-		if err := s.checkMapping(ctx, *in.Mapping); err != nil {
+		if err := s.checkMapping(ctx, d.OrganizationID, *in.Mapping); err != nil {
 			return err
 		}
 		d.Mapping = *in.Mapping
@@ -130,11 +130,11 @@ func (s *Service) describe(ctx context.Context, d *Directory, in DirectoryInput)
 	return nil
 }
 
-func (s *Service) checkMapping(ctx context.Context, snippet string) error {
+func (s *Service) checkMapping(ctx context.Context, organizationID, snippet string) error {
 	if snippet == "" {
 		return nil
 	}
-	err := s.Mapper.Check(ctx, snippet)
+	err := s.Mapper.Check(ctx, organizationID, snippet)
 	var wrong *mapping.Error
 	if errors.As(err, &wrong) && wrong.Code != mapping.Unavailable {
 		return &fault.Error{Kind: fault.Invalid, Code: "mapping_" + string(wrong.Code), Field: "mapping", Err: err, Message: placed(wrong)}

@@ -19,7 +19,7 @@ func (s *Service) mapped(ctx context.Context, d Directory, userID string, r scim
 	}
 	with := scim.Clone(r)
 	with["id"] = userID
-	out, err := s.Mapper.Evaluate(ctx, d.Mapping, map[string]json.RawMessage{"scim": encode(with)})
+	out, err := s.Mapper.Evaluate(ctx, d.OrganizationID, d.Mapping, map[string]json.RawMessage{"scim": encode(with)})
 	var wrong *mapping.Error
 	switch {
 	case errors.As(err, &wrong) && wrong.Code != mapping.Unavailable:

@@ -8,13 +8,14 @@ import (
 	"fmt"
 )
 
-// Mapper evaluates snippets. It remembers nothing from one evaluation to the next, and any number may be under way.
+// Mapper evaluates snippets. It remembers nothing from one evaluation to the next, and any number may be under way. tenant says
+// for whom: what one tenant asks leaves room for the others.
 type Mapper interface {
 	// Evaluate answers with the one JSON value that the snippet comes to, compact. vars are what std.extVar knows, by name.
 	// Errors: *Error, or that of ctx once it has ended.
-	Evaluate(ctx context.Context, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error)
+	Evaluate(ctx context.Context, tenant, snippet string, vars map[string]json.RawMessage) (json.RawMessage, error)
 	// Check says whether the snippet can be read, without evaluating it: syntax, unknown names, size. Errors as of Evaluate.
-	Check(ctx context.Context, snippet string) error
+	Check(ctx context.Context, tenant, snippet string) error
 }
 
 // Limits of one evaluation, in bytes. Those of time and memory are the adapter's.
