@@ -191,10 +191,11 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	s.Events = events.NewService(events.Options{Records: records.Store, IDs: ids, Leases: s.Leases, Send: newWebhookSender(c), Logger: o.logger, Names: s.slugs,
 		URL: c.WebhookURL, Secret: c.WebhookSecret, KeepEvents: c.KeepEvents, KeepDeliveries: c.KeepDeliveries})
 	s.Identities = identity.NewService(identity.Options{
-		Records: records.Store, IDs: ids, Events: s.Events, Organizations: s.Organizations, Passwords: argon2.New(),
+		Records: records.Store, IDs: ids, Events: s.Events, Organizations: s.Organizations, Leases: s.Leases, Passwords: argon2.New(),
 		Connected: func(ctx context.Context, organizationID string) (bool, error) {
 			return s.SSO.Connected(ctx, organizationID)
 		},
+		EndSessions: func(ctx context.Context, identityID string) error { return s.OAuth.RevokeSessions(ctx, identityID) },
 	})
 	s.SSO = sso.NewService(sso.Options{
 		Records: records.Store, Sessions: sessions.Store, IDs: ids,
@@ -212,7 +213,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 	})
 	s.Directories = dirsync.NewService(dirsync.Options{
 		Records: records.Store, IDs: ids, Organizations: s.Organizations, Identities: s.Identities, Events: s.Events, Leases: s.Leases,
-		Mapper: mapper, EndSessions: s.OAuth.RevokeSessions,
+		Mapper: mapper,
 	})
 	s.SSO.Directories = s.Directories.CountDirectories
 	s.Google = newGoogle(c, o, ids, records, sessions, s)

@@ -9,8 +9,7 @@ import (
 )
 
 func newREST(logger *slog.Logger, s *Services) *rest.Handler {
-	return rest.New(rest.Services{Projects: s.Projects, Events: s.Events, Identities: s.Identities, OAuth: s.OAuth,
-		Directories: s.Directories, Admin: s.Admin, Logger: logger})
+	return rest.New(rest.Services{Projects: s.Projects, Events: s.Events, Identities: s.Identities, Directories: s.Directories, Admin: s.Admin, Logger: logger})
 }
 
 func mountREST(r chi.Router, h *rest.Handler) {

@@ -107,16 +107,18 @@ func newWorld(t *testing.T) *world {
 		Names: func(context.Context, string, string) (string, string, error) { return "product", "tenant", nil },
 		URL:   "https://all.example.com", Secret: "hush"})
 	w.events = told
-	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
-		Passwords: argon2.New(), Connected: func(context.Context, string) (bool, error) { return true, nil }})
+	var logins *oauth.Service
+	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations, Leases: leases,
+		EndSessions: func(ctx context.Context, identityID string) error { return logins.RevokeSessions(ctx, identityID) },
+		Passwords:   argon2.New(), Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	connections := sso.NewService(sso.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, Events: told, SAML: saml.New(), OIDC: oidc.New(oidc.Options{Fetch: w.fetch, Now: clock}), Fetch: w.fetch, Digest: digest,
 		EntityID: "https://saml.example.com", PublicURL: publicURL, Logger: logger})
 	w.sso = connections
-	logins := oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
+	logins = oauth.NewService(oauth.Options{Records: records, Sessions: records, IDs: ids, Projects: projects,
 		Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger})
 	w.dirsync = dirsync.NewService(dirsync.Options{Records: records, IDs: ids, Organizations: organizations, Identities: identities,
-		Events: told, Leases: leases, EndSessions: logins.RevokeSessions})
+		Events: told, Leases: leases})
 	w.handler, err = graph.New(graph.Services{Events: told, Projects: projects, Organizations: organizations, SSO: connections,
 		OAuth: logins, Directories: w.dirsync,
 		Admin: admin.NewService(records, ids, []string{adminKey}), Logger: logger, PublicURL: publicURL})

@@ -141,7 +141,7 @@ func (r *resolver) UpdateIdentity(ctx context.Context, args struct {
 	}
 }) (*identityPayload, error) {
 	forget(ctx)
-	i, err := r.OAuth.UpdateIdentity(ctx, string(args.Input.ID), args.Input.input())
+	i, err := r.OAuth.Identities.Update(ctx, string(args.Input.ID), args.Input.input())
 	return r.identityPayload("id", i, err)
 }
 

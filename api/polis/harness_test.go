@@ -62,8 +62,9 @@ func newFixture(t *testing.T) *fixture {
 	ids := id.Source{Now: now, Rand: rand.Reader}
 	projects := project.NewService(records, ids)
 	organizations := organization.NewService(records, projects, ids)
-	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: lease.NewService(records, ids, logger), Logger: logger})
-	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations,
+	leases := lease.NewService(records, ids, logger)
+	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: leases, Logger: logger})
+	identities := identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations, Leases: leases,
 		Connected: func(context.Context, string) (bool, error) { return true, nil }})
 	client := outbound.New(outbound.Options{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	f.services = polis.Services{

@@ -196,7 +196,7 @@ func (h *Handler) update(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	i, err := h.OAuth.UpdateIdentity(r.Context(), r.PathValue("id"), c.input())
+	i, err := h.Identities.Update(r.Context(), r.PathValue("id"), c.input())
 	return http.StatusOK, personOf(i), err
 }
 

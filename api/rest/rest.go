@@ -15,7 +15,6 @@ import (
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
-	"github.com/portico-sso/portico/core/oauth"
 	"github.com/portico-sso/portico/core/project"
 )
 
@@ -30,7 +29,6 @@ type Services struct {
 	Projects    *project.Service
 	Events      *events.Service
 	Identities  *identity.Service
-	OAuth       *oauth.Service
 	Directories *dirsync.Service
 	Admin       *admin.Service
 	Logger      *slog.Logger

@@ -128,10 +128,11 @@ func worldOver(t testing.TB, b store.Backend) *world {
 	w.jobs = lease.NewService(w.records, ids, logger)
 	w.events = events.NewService(events.Options{Records: w.records, IDs: ids, Leases: w.jobs, Logger: logger,
 		Names: func(context.Context, string, string) (string, string, error) { return "product", "tenant", nil }})
-	w.identities = identity.NewService(identity.Options{Records: w.records, IDs: ids, Events: w.events, Organizations: w.organizations,
-		Passwords: hasher{}, Connected: func(context.Context, string) (bool, error) { return w.connected, nil }})
+	w.identities = identity.NewService(identity.Options{Records: w.records, IDs: ids, Events: w.events, Organizations: w.organizations, Leases: w.jobs,
+		EndSessions: func(_ context.Context, identityID string) error { w.ended.Store(identityID, true); return nil },
+		Passwords:   hasher{}, Connected: func(context.Context, string) (bool, error) { return w.connected, nil }})
 	w.directories = dirsync.NewService(dirsync.Options{Records: w.records, IDs: ids, Organizations: w.organizations, Identities: w.identities,
-		Events: w.events, Leases: w.jobs, EndSessions: func(_ context.Context, identityID string) error { w.ended.Store(identityID, true); return nil },
+		Events: w.events, Leases: w.jobs,
 		Mapper: mapper(func(s string, v map[string]json.RawMessage) (json.RawMessage, error) { return w.mapper(s, v) })})
 	p, err := projects.Create(w.ctx, project.Input{})
 	must(t, err)

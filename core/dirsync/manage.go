@@ -366,10 +366,7 @@ func (s *Service) DeleteIdentity(ctx context.Context, identityID string) error {
 		return err
 	}
 	if i.DirectoryID == "" {
-		if err := s.Identities.Delete(ctx, identityID); err != nil {
-			return err
-		}
-		return s.EndSessions(ctx, identityID)
+		return s.Identities.Delete(ctx, identityID)
 	}
 	d, err := s.directories.Get(ctx, i.DirectoryID)
 	if err != nil {

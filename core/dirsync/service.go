@@ -25,8 +25,6 @@ type Options struct {
 	Events        *events.Service
 	Leases        *lease.Service
 	Mapper        mapping.Mapper
-	// EndSessions ends what a person who was deactivated or deleted has going on. They are refused before that.
-	EndSessions func(ctx context.Context, identityID string) error
 }
 
 // Service keeps directories and what they provision.
@@ -63,7 +61,6 @@ func NewService(o Options) *Service {
 		SetVersion: func(n *nesting, v int64) { n.version = v }}
 	s.requests = record.Repo[Request]{Store: o.Records, Collection: requests, Noun: "request",
 		Head: requestHead, SetVersion: func(*Request, int64) {}}
-	o.Leases.Do(jobSessions, s.endSessions)
 	o.Leases.Do(jobMembers, s.tellMembers)
 	o.Leases.Do(jobGroup, s.removeGroup)
 	o.Leases.Do(jobDirectory, s.removeDirectory)

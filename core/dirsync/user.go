@@ -13,7 +13,6 @@ import (
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/key"
-	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -217,7 +216,7 @@ func (s *Service) CreateUser(ctx context.Context, d Directory, r scim.Resource) 
 	if err != nil {
 		return Changed{}, err
 	}
-	s.Events.Wake(d.ProjectID)
+	s.woken(d)
 	u.version = 1
 	o, err := u.object()
 	if err == nil && u.ID != p.ID {
@@ -349,16 +348,13 @@ func (s *Service) changeUser(ctx context.Context, w *writing, userID string, m M
 		if err != nil {
 			return nil, err
 		}
-		now, identityOps, told, err := s.Identities.Reprovision(ctx, i, p)
+		_, identityOps, told, err := s.Identities.Reprovision(ctx, i, p)
 		if err != nil {
 			return nil, err
 		}
 		u.set(r, w.now)
 		done = true
 		ops = append([]store.Op{s.users.Update(u)}, identityOps...)
-		if now.Epoch != i.Epoch {
-			ops = append(ops, s.Leases.Ask(jobSessions, userID, nil))
-		}
 		return append(ops, s.Events.Outbox(w.d.ProjectID, told...)), nil
 	})
 	if err != nil {
@@ -406,7 +402,7 @@ func (s *Service) DeleteUser(ctx context.Context, d Directory, userID string, m 
 				return nil, err
 			}
 			ops = append([]store.Op{s.users.Delete(u)}, append(ops, leaving...)...)
-			return append(ops, s.Leases.Ask(jobSessions, userID, nil), s.Events.Outbox(d.ProjectID, told...)), nil
+			return append(ops, s.Events.Outbox(d.ProjectID, told...)), nil
 		})
 		if err != nil || !more {
 			s.woken(d)
@@ -440,13 +436,6 @@ func (s *Service) leave(ctx context.Context, memberID string, now time.Time) (op
 		}
 	}
 	return ops, left, err
-}
-
-const jobSessions = "dirsync.sessions"
-
-// endSessions is the job that ends what a person has going on who was deactivated or deleted.
-func (s *Service) endSessions(ctx context.Context, j lease.Job) (lease.Page, error) {
-	return lease.Page{Done: true}, s.EndSessions(ctx, j.Name)
 }
 
 // person is what Polis shows of a user (contract §3.1), and where it stands in the resource.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/record"
 	"github.com/portico-sso/portico/ports/password"
@@ -102,10 +103,13 @@ type Options struct {
 	IDs           id.Source
 	Events        *events.Service
 	Organizations *organization.Service
+	Leases        *lease.Service
 	Passwords     password.Hasher
 	// Connected reports whether an organization has an active connection: people sign in through it then, and not by a
 	// password.
 	Connected func(ctx context.Context, organizationID string) (bool, error)
+	// EndSessions ends what a person who was deactivated or removed has going on. They are refused before that.
+	EndSessions func(ctx context.Context, identityID string) error
 }
 
 // Service keeps identities.
@@ -118,8 +122,11 @@ type Service struct {
 	departed  record.Repo[departed]
 }
 
-// NewService makes the service.
+// NewService makes the service, and says how the job is done that it asks for.
 func NewService(o Options) *Service {
+	o.Leases.Do(jobSessions, func(ctx context.Context, j lease.Job) (lease.Page, error) {
+		return lease.Page{Done: true}, o.EndSessions(ctx, j.Name)
+	})
 	return &Service{Options: o,
 		repo: record.Repo[Identity]{
 			Store: o.Records, Collection: collection, Noun: "identity",
@@ -143,6 +150,27 @@ func NewService(o Options) *Service {
 			Head:       func(p secret) store.Doc { return store.Doc{ID: p.ID, Version: p.version} },
 			SetVersion: func(p *secret, v int64) { p.version = v },
 		}}
+}
+
+const jobSessions = "identity.sessions"
+
+// ending is the operation that has the sessions ended of a person who is shut out in the same commit. Call left behind it.
+func (s *Service) ending(identityID string) store.Op {
+	return s.Leases.Ask(jobSessions, identityID, nil)
+}
+
+// endings is ending where a change shuts out.
+func (s *Service) endings(before, now Identity) []store.Op {
+	if before.Active && !now.Active {
+		return []store.Op{s.ending(now.ID)}
+	}
+	return nil
+}
+
+// left is Woken behind a commit that may have shut out somebody.
+func (s *Service) left(projectID string) {
+	s.Woken(projectID)
+	s.Leases.Wake()
 }
 
 // Get reads an identity.

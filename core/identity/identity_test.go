@@ -27,7 +27,9 @@ type world struct {
 	records       *store.Store
 	organizations *organization.Service
 	events        *events.Service
+	leases        *lease.Service
 	people        *identity.Service
+	ended         []string // whose sessions were ended
 	org           organization.Organization
 }
 
@@ -53,10 +55,12 @@ func newWorld(t *testing.T) *world {
 	ids, logger := id.Source{Now: clock, Rand: rand.Reader}, slog.New(slog.DiscardHandler)
 	projects := project.NewService(w.records, ids)
 	w.organizations = organization.NewService(w.records, projects, ids)
-	w.events = events.NewService(events.Options{Records: w.records, IDs: ids, Leases: lease.NewService(w.records, ids, logger), Logger: logger,
+	w.leases = lease.NewService(w.records, ids, logger)
+	w.events = events.NewService(events.Options{Records: w.records, IDs: ids, Leases: w.leases, Logger: logger,
 		Names: func(context.Context, string, string) (string, string, error) { return "p", "t", nil }})
-	w.people = identity.NewService(identity.Options{Records: w.records, IDs: ids, Events: w.events, Organizations: w.organizations,
-		Passwords: argon2.New(), Connected: func(context.Context, string) (bool, error) { return false, nil }})
+	w.people = identity.NewService(identity.Options{Records: w.records, IDs: ids, Events: w.events, Organizations: w.organizations, Leases: w.leases,
+		EndSessions: func(_ context.Context, identityID string) error { w.ended = append(w.ended, identityID); return nil },
+		Passwords:   argon2.New(), Connected: func(context.Context, string) (bool, error) { return false, nil }})
 	p, err := projects.Create(t.Context(), project.Input{})
 	must(t, err)
 	w.org, err = w.organizations.Create(t.Context(), p.ID, organization.Input{})
@@ -184,4 +188,54 @@ func TestAdministratorsPersonSignsIn(t *testing.T) {
 			t.Errorf("verified %t: %+v, %v", verified, i, err)
 		}
 	}
+}
+
+// TestSessionsEndOfWhoIsShutOut asks for it in the commit that shuts out, in whichever way.
+func TestSessionsEndOfWhoIsShutOut(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	ended := func(what string, want ...string) {
+		t.Helper()
+		must(t, w.leases.Run(ctx))
+		if !slices.Equal(w.ended, want) {
+			t.Errorf("%s: the sessions of %v are ended, want %v", what, w.ended, want)
+		}
+		w.ended = nil
+	}
+	i, err := w.people.Create(ctx, w.org.ID, identity.Input{})
+	must(t, err)
+	for _, c := range []struct {
+		in   identity.Input
+		want []string
+	}{{identity.Input{UserName: ptr("ada")}, nil}, {identity.Input{Active: ptr(false)}, []string{i.ID}}, {identity.Input{Active: ptr(false)}, nil}, {identity.Input{Active: ptr(true)}, nil}} {
+		_, err := w.people.Update(ctx, i.ID, c.in)
+		must(t, err)
+		ended("updated", c.want...)
+	}
+	must(t, w.people.Delete(ctx, i.ID))
+	ended("deleted", i.ID)
+
+	known, err := w.login(t, "c1", "s", "ada@example.com")
+	must(t, err)
+	provision := identity.Provision{ID: "new", Now: known.CreatedAt, ProjectID: w.org.ProjectID, OrganizationID: w.org.ID, DirectoryID: "d", ConnectionID: "c1", ExternalID: "s"}
+	taken, ops, _, err := w.people.Provision(ctx, provision)
+	must(t, err)
+	must(t, w.records.Commit(ctx, ops...))
+	if taken.ID != known.ID || taken.Active {
+		t.Errorf("provisioned as %+v, and was %s", taken, known.ID)
+	}
+	ended("provisioned as inactive", known.ID)
+	for _, c := range []struct {
+		active bool
+		want   []string
+	}{{true, nil}, {false, []string{known.ID}}} {
+		provision.Active = c.active
+		i, err := w.people.Get(ctx, known.ID)
+		must(t, err)
+		_, ops, _, err := w.people.Reprovision(ctx, i, provision)
+		must(t, err)
+		must(t, w.records.Commit(ctx, ops...))
+		ended("provisioned again", c.want...)
+	}
+	must(t, w.people.DeleteAll(ctx, w.org.ID))
+	ended("removed with all", known.ID)
 }

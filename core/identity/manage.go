@@ -167,7 +167,7 @@ func (s *Service) Update(ctx context.Context, identityID string, in Input) (Iden
 			return nil, err
 		}
 		kept, err := s.keep(ctx, h, i)
-		return append(ops, kept...), err
+		return slices.Concat(ops, kept, s.endings(before, *i)), err
 	})
 }
 
@@ -192,7 +192,7 @@ func (s *Service) change(ctx context.Context, identityID string, fn func(*Identi
 		return append([]store.Op{s.repo.Update(i), s.tell(i, events.IdentityUpdated)}, ops...), nil
 	})
 	i.Version++
-	s.Woken(i.ProjectID)
+	s.left(i.ProjectID)
 	return i, err
 }
 
@@ -208,7 +208,7 @@ func (s *Service) Delete(ctx context.Context, identityID string) error {
 		}
 		return s.deletion(ctx, i)
 	})
-	s.Woken(i.ProjectID)
+	s.left(i.ProjectID)
 	return err
 }
 
@@ -236,7 +236,7 @@ func (s *Service) DeleteAll(ctx context.Context, organizationID string) error {
 				return err
 			}
 		}
-		s.Woken(page[0].ProjectID)
+		s.left(page[0].ProjectID)
 	}
 }
 

@@ -292,7 +292,7 @@ func (s *Service) provisioned(ctx context.Context, p Provision, before, now Iden
 	if err != nil {
 		return Identity{}, nil, nil, err
 	}
-	ops := append([]store.Op{write(now)}, append(kept, renamed...)...)
+	ops := slices.Concat([]store.Op{write(now)}, kept, renamed, s.endings(before, now))
 	active := now.Active
 	return now, ops, []events.Event{p.event(now, eventType, polis, &active)}, nil
 }
@@ -332,7 +332,7 @@ func polisOf(i Identity, name string) string {
 
 // removal is the operations that remove an identity; the first is on itself.
 func (s *Service) removal(ctx context.Context, i Identity) ([]store.Op, error) {
-	ops := []store.Op{s.repo.Delete(i)}
+	ops := []store.Op{s.repo.Delete(i), s.ending(i.ID)}
 	owned, err := s.links.Range(ctx, store.Range{Index: "by_identity", Eq: []string{i.ID}, Limit: maxLinks + 1})
 	if err != nil {
 		return nil, err

@@ -253,15 +253,6 @@ func (s *Service) Session(ctx context.Context, sessionID string) (Session, error
 	return s.sessions.Get(ctx, sessionID)
 }
 
-// UpdateIdentity changes a person; deactivating ends their sessions. Faults: those of identity.Service.Update.
-func (s *Service) UpdateIdentity(ctx context.Context, identityID string, in identity.Input) (identity.Identity, error) {
-	i, err := s.Identities.Update(ctx, identityID, in)
-	if err == nil && in.Active != nil && !*in.Active {
-		err = s.RevokeSessions(ctx, identityID)
-	}
-	return i, err
-}
-
 // RevokeSession ends a session and every token that it led to, offline access too, and tells its applications.
 // Faults: NotFound.
 func (s *Service) RevokeSession(ctx context.Context, sessionID string) error {

@@ -70,7 +70,8 @@ func newBench(t *testing.T) *bench {
 	told := events.NewService(events.Options{Records: records, IDs: ids, Leases: b.leases, Logger: logger})
 	b.dirs = dirsync.NewService(dirsync.Options{
 		Records: records, IDs: ids, Organizations: organizations, Events: told, Leases: b.leases,
-		Identities: identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations}),
+		Identities: identity.NewService(identity.Options{Records: records, IDs: ids, Events: told, Organizations: organizations, Leases: b.leases,
+			EndSessions: func(context.Context, string) error { return nil }}),
 	})
 	kind := dirsync.GoogleAPI
 	if b.d, err = b.dirs.CreateDirectory(t.Context(), o.ID, dirsync.DirectoryInput{Type: &kind}); err != nil {
