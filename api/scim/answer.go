@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/dirsync"
@@ -16,8 +17,11 @@ import (
 	"github.com/portico-sso/portico/core/fault"
 )
 
-// mediaType is that of every answer, RFC 7644 §8.1.
-const mediaType = "application/scim+json"
+// The media types of answers, RFC 7644 §3.8 and §8.1.
+const (
+	mediaType = "application/scim+json"
+	plainType = "application/json" // to who accepts nothing else
+)
 
 // answer is what a request gets. At most one of value, one and list is set.
 type answer struct {
@@ -60,7 +64,7 @@ var outcomes = map[fault.Kind]outcome{
 var byCode = map[string]outcome{
 	"version_mismatch": {http.StatusPreconditionFailed, ""},
 	"too_many":         {http.StatusBadRequest, scim.TypeTooMany},
-	"invalid_cursor":   {http.StatusBadRequest, "invalidCursor"},
+	"invalid_cursor":   {http.StatusBadRequest, scim.TypeInvalidCursor},
 }
 
 // refused is the error of RFC 7644 §3.12 that stands for err.
@@ -117,8 +121,9 @@ func (h *Handler) send(w http.ResponseWriter, c *call, a answer) {
 	if a.version > 0 {
 		header.Set("ETag", tag(a.version))
 	}
-	if a.status == http.StatusCreated {
+	if a.location != "" { // the same as meta.location, RFC 7643 §3.1
 		header.Set("Location", a.location)
+		header.Set("Content-Location", a.location)
 	}
 	switch a.status {
 	case http.StatusUnauthorized:
@@ -129,7 +134,7 @@ func (h *Handler) send(w http.ResponseWriter, c *call, a answer) {
 		w.WriteHeader(a.status)
 		return
 	}
-	header.Set("Content-Type", mediaType)
+	header.Set("Content-Type", accepted(c.Header.Values("Accept")))
 	w.WriteHeader(a.status)
 	if c.Method == http.MethodHead {
 		return
@@ -143,6 +148,15 @@ func (h *Handler) send(w http.ResponseWriter, c *call, a answer) {
 		h.Logger.LogAttrs(c.Context(), slog.LevelWarn, "scim answer broken off", slog.Any("error", err))
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// accepted is the media type of an answer to who asks for it so.
+func accepted(accept []string) string {
+	ask := strings.ToLower(strings.Join(accept, ","))
+	if strings.Contains(ask, plainType) && !strings.Contains(ask, mediaType) && !strings.Contains(ask, "/*") {
+		return plainType
+	}
+	return mediaType
 }
 
 func (h *Handler) write(w io.Writer, c *call, a answer) error {

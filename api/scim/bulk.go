@@ -63,7 +63,7 @@ type bulk struct {
 // bulk serves /Bulk. Each operation is a commit of its own.
 func (h *Handler) bulk(c *call) (answer, error) {
 	var request bulkRequest
-	if err := json.Unmarshal(c.body, &request); err != nil || len(request.Schemas) != 1 || !strings.EqualFold(request.Schemas[0], scim.BulkURN) {
+	if err := json.Unmarshal(c.body, &request); err != nil || request.Operations == nil || len(request.Schemas) != 1 || !strings.EqualFold(request.Schemas[0], scim.BulkURN) {
 		return answer{}, &scim.Error{Status: http.StatusBadRequest, Type: scim.TypeInvalidSyntax, Detail: "The body is no " + scim.BulkURN + "."}
 	}
 	if len(request.Operations) > maxBulkOperations {
@@ -114,8 +114,8 @@ func (b *bulk) shown(o operation, a answer) *result {
 	if a.version > 0 {
 		r.Version = tag(a.version)
 	}
-	if r.Location == "" && !strings.EqualFold(o.Method, http.MethodPost) {
-		r.Location = b.c.base + o.Path
+	if r.Location == "" && o.Path != "" && !strings.EqualFold(o.Method, http.MethodPost) {
+		r.Location = b.c.base + "/" + strings.TrimPrefix(o.Path, "/")
 	}
 	return r
 }
@@ -138,9 +138,11 @@ func (b *bulk) run(o *operation) (answer, error) {
 		return answer{}, err
 	}
 	u, err := url.Parse(path)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+	if err != nil || u.IsAbs() || u.Host != "" {
+		o.Path = ""
 		return refuse("path is the endpoint and the id, such as /Users or /Users/{id}.")
 	}
+	o.Path = u.Path
 	segments := strings.Split(strings.Trim(u.Path, "/"), "/")
 	for _, k := range b.h.kinds {
 		if !strings.EqualFold(segments[0], strings.TrimPrefix(k.Endpoint, "/")) {

@@ -9,13 +9,11 @@ import (
 
 // serveDiscovery serves what the service provider says of itself, RFC 7644 §4. None of it can be filtered.
 func (h *Handler) serveDiscovery(c *call, w http.ResponseWriter, name string, rest []string) (answer, error) {
-	if strings.EqualFold(name, "ServiceProviderConfig") && len(rest) == 0 {
-		return h.only(c, w, 0, http.MethodGet, func(c *call) (answer, error) {
-			return answer{status: http.StatusOK, value: h.provider().Config(c.base)}, nil
-		})
-	}
 	var list []scim.Resource
+	var config scim.Resource
 	switch {
+	case strings.EqualFold(name, "ServiceProviderConfig") && len(rest) == 0:
+		config = h.provider().Config(c.base)
 	case len(rest) > 1:
 		return answer{}, notFound()
 	case strings.EqualFold(name, "Schemas"):
@@ -26,15 +24,17 @@ func (h *Handler) serveDiscovery(c *call, w http.ResponseWriter, name string, re
 		return answer{}, notFound()
 	}
 	return h.only(c, w, 0, http.MethodGet, func(c *call) (answer, error) {
-		if c.URL.Query().Has("filter") {
-			return answer{}, &scim.Error{Status: http.StatusForbidden, Detail: "This list cannot be filtered (RFC 7644 §4)."}
-		}
-		if len(rest) == 0 {
+		switch {
+		case c.URL.Query().Has("filter"):
+			return answer{}, &scim.Error{Status: http.StatusForbidden, Detail: "This cannot be filtered (RFC 7644 §4)."}
+		case config != nil:
+			return answer{status: http.StatusOK, value: config}, nil
+		case len(rest) == 0:
 			return answer{status: http.StatusOK, value: map[string]any{"schemas": []string{scim.ListURN}, "totalResults": len(list),
 				"itemsPerPage": len(list), "startIndex": 1, "Resources": list}}, nil
 		}
 		for _, r := range list {
-			if r["id"] == rest[0] || r["name"] == rest[0] && r["endpoint"] != nil {
+			if id, _ := r["id"].(string); strings.EqualFold(id, rest[0]) {
 				return answer{status: http.StatusOK, value: r}, nil
 			}
 		}

@@ -18,9 +18,9 @@ type kind struct {
 	replace func(context.Context, dirsync.Directory, string, scim.Resource, dirsync.Match) (dirsync.Changed, error)
 	patch   func(context.Context, dirsync.Directory, string, []scim.Operation, dirsync.Match) (dirsync.Changed, error)
 	remove  func(context.Context, dirsync.Directory, string, dirsync.Match) error
-	// terse says that a PATCH is answered with 204 unless the client asks for attributes (RFC 7644 §3.5.2): a group of
-	// 100,000 is not sent for each member that joins.
-	terse bool
+	// large reports whether a PATCH is answered with 204 unless the client asks for attributes (RFC 7644 §3.5.2), as a group of
+	// 100,000 is not sent for each member that joins. nil is never.
+	large func(context.Context, dirsync.Directory, string) (bool, error)
 }
 
 func (h *Handler) users() kind {
@@ -34,14 +34,24 @@ func (h *Handler) users() kind {
 }
 
 func (h *Handler) groups() kind {
-	return kind{ResourceType: scim.Group, limit: maxGroup, terse: true,
+	return kind{ResourceType: scim.Group, limit: maxGroup,
 		create: h.Directories.CreateGroup, list: h.Directories.Groups, replace: h.Directories.ReplaceGroup,
 		patch: h.Directories.PatchGroup, remove: h.Directories.DeleteGroup,
 		get: func(ctx context.Context, d dirsync.Directory, id string, _ scim.Projection) (dirsync.Object, error) {
 			return h.Directories.Group(ctx, d, id)
 		},
+		large: func(ctx context.Context, d dirsync.Directory, id string) (bool, error) {
+			if d.Type == dirsync.Azure { // Entra ID documents 204 for all groups
+				return true, nil
+			}
+			page, err := h.Directories.Members(ctx, d, id, maxShown, "")
+			return page.Next != "", err
+		},
 	}
 }
+
+// maxShown is how many members a group has at most that a PATCH is answered with.
+const maxShown = 100
 
 // serveKind serves /Users and /Groups.
 func (h *Handler) serveKind(c *call, w http.ResponseWriter, k kind, rest []string) (answer, error) {
@@ -100,7 +110,7 @@ func (h *Handler) get(c *call, k kind, id string) (answer, error) {
 	if match, any := versions(c.Header.Values("If-None-Match")); any || match.has(o.Version) {
 		return answer{status: http.StatusNotModified, version: o.Version}, nil
 	}
-	return answer{status: http.StatusOK, one: &shown{k, o, p}, version: o.Version}, nil
+	return answer{status: http.StatusOK, one: &shown{k, o, p}, version: o.Version, location: c.location(k, id)}, nil
 }
 
 func (h *Handler) create(c *call, k kind) (answer, error) {
@@ -143,10 +153,17 @@ func (h *Handler) patch(c *call, k kind, id string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if q := c.URL.Query(); k.terse && !q.Has("attributes") && !q.Has("excludedAttributes") {
-		return answer{status: http.StatusNoContent, version: made.Version, location: c.location(k, id)}, nil
+	a := answer{status: http.StatusOK, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, id)}
+	if q := c.URL.Query(); k.large != nil && !q.Has("attributes") && !q.Has("excludedAttributes") {
+		large, err := k.large(c.Context(), c.directory, id)
+		if err != nil {
+			return answer{}, err
+		}
+		if large {
+			a.status, a.one = http.StatusNoContent, nil
+		}
 	}
-	return answer{status: http.StatusOK, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, id)}, nil
+	return a, nil
 }
 
 func (h *Handler) remove(c *call, k kind, id string) (answer, error) {

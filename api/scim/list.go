@@ -51,15 +51,18 @@ func askedByQuery(q url.Values) (asked, error) {
 		cursor := q.Get("cursor")
 		a.Cursor = &cursor
 	}
-	for name, to := range map[string]**int{"startIndex": &a.StartIndex, "count": &a.Count} {
+	for name, to := range map[string]struct {
+		value    **int
+		scimType string
+	}{"startIndex": {&a.StartIndex, scim.TypeInvalidValue}, "count": {&a.Count, scim.TypeInvalidCount}} {
 		if q.Get(name) == "" {
 			continue
 		}
 		n, err := strconv.Atoi(q.Get(name))
 		if err != nil {
-			return a, &scim.Error{Status: http.StatusBadRequest, Type: scim.TypeInvalidValue, Detail: name + " is not a number."}
+			return a, &scim.Error{Status: http.StatusBadRequest, Type: to.scimType, Detail: name + " is not a number."}
 		}
-		*to = &n
+		*to.value = &n
 	}
 	return a, nil
 }
@@ -111,6 +114,10 @@ func (c *call) asked() (asked, error) {
 // find answers a list of one kind after the other. What a kind has no attributes for, it has no resources for, if another has.
 func (h *Handler) find(c *call, a asked, kinds ...kind) (answer, error) {
 	start, count := a.page()
+	if a.Cursor != nil && count == 0 { // a page without a next cursor would be the last one
+		return answer{}, &scim.Error{Status: http.StatusBadRequest, Type: scim.TypeInvalidCount,
+			Detail: "A page by cursor has 1 to " + strconv.Itoa(maxPage) + " resources."}
+	}
 	list := found{start: start}
 	refused := 0
 	for _, k := range kinds {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -63,14 +64,14 @@ func (h *Handler) Mount(r chi.Router) {
 	for prefix, find := range map[string]func(*http.Request) (dirsync.Ref, error){
 		"/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, error) {
 			p, err := h.Projects.At(r.Context(), r.Host)
-			return dirsync.Ref{ProjectID: p.ID, ClientID: chi.URLParam(r, "client")}, err
+			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, err
 		},
 		"/projects/{project}/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, error) {
-			p, err := h.project(r.Context(), chi.URLParam(r, "project"))
-			return dirsync.Ref{ProjectID: p.ID, ClientID: chi.URLParam(r, "client")}, err
+			p, err := h.project(r.Context(), segment(r, chi.URLParam(r, "project")))
+			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, err
 		},
 		"/api/scim/v2.0/{directory}": func(r *http.Request) (dirsync.Ref, error) {
-			return dirsync.Ref{ID: chi.URLParam(r, "directory")}, nil
+			return dirsync.Ref{ID: segment(r, chi.URLParam(r, "directory"))}, nil
 		},
 	} {
 		serve := h.entry(find)
@@ -111,10 +112,13 @@ func (h *Handler) entry(find func(*http.Request) (dirsync.Ref, error)) http.Hand
 			c.directory, err = h.Directories.Authenticate(r.Context(), ref, bearer(r))
 		}
 		rest := strings.Trim(chi.URLParam(r, "*"), "/")
-		c.base = cmp.Or(c.directory.BaseURL, h.PublicURL) + strings.TrimSuffix(strings.TrimSuffix(r.URL.Path, "/"), rest)
-		c.base = strings.TrimSuffix(c.base, "/")
+		before := strings.TrimSuffix(strings.TrimRight(cmp.Or(r.URL.RawPath, r.URL.Path), "/"), rest)
+		c.base = cmp.Or(c.directory.BaseURL, h.PublicURL) + strings.TrimRight(before, "/")
 		if rest != "" {
 			c.path = strings.Split(rest, "/")
+			for i := range c.path {
+				c.path[i] = segment(r, c.path[i])
+			}
 		}
 		var a answer
 		if err == nil {
@@ -128,6 +132,19 @@ func (h *Handler) entry(find func(*http.Request) (dirsync.Ref, error)) http.Hand
 			h.requests.add(c, a)
 		}
 	}
+}
+
+// segment is one of the path as it is meant: the router takes it as it is escaped, where it is so beyond need. Many escape the
+// colons of a schema's URN.
+func segment(r *http.Request, s string) string {
+	if r.URL.RawPath == "" {
+		return s
+	}
+	plain, err := url.PathUnescape(s)
+	if err != nil {
+		return s
+	}
+	return plain
 }
 
 // bearer is the secret that a request shows: as a bearer token (RFC 6750 §2.1), or as the whole value of Authorization.

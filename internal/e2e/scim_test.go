@@ -147,7 +147,9 @@ func TestSCIMRefuses(t *testing.T) {
 		"a hostile text":             {"GET", filter(`userName eq "\u0000"`), ``, 400, "invalidFilter"},
 		"an unknown order":           {"GET", "Users?sortBy=shoeSize", ``, 400, ""},
 		"a sideways order":           {"GET", "Users?sortBy=userName&sortOrder=sideways", ``, 400, "invalidValue"},
-		"a count that is none":       {"GET", "Users?count=many", ``, 400, "invalidValue"},
+		"a count that is none":       {"GET", "Users?count=many", ``, 400, "invalidCount"},
+		"a page of nobody":           {"GET", "Users?cursor=&count=0", ``, 400, "invalidCount"},
+		"a start that is none":       {"GET", "Users?startIndex=last", ``, 400, "invalidValue"},
 		"a cursor that is none":      {"GET", "Users?cursor=" + strings.Repeat("z", 40), ``, 400, "invalidCursor"},
 		"a query that is none":       {"GET", "Users?filter=%zz", ``, 400, "invalidSyntax"},
 		"an unknown projection":      {"GET", "Users?attributes=" + strings.Repeat("a,", 200), ``, 400, ""},
@@ -156,9 +158,12 @@ func TestSCIMRefuses(t *testing.T) {
 		"a verb":                     {"PATCH", "Users", ``, 405, ""},
 		"a search that is none":      {"POST", "Users/.search", `{"filter":"userName pr"}`, 400, "invalidSyntax"},
 		"bulk that is none":          {"POST", "Bulk", `{"Operations":[]}`, 400, "invalidSyntax"},
+		"bulk of nothing":            {"POST", "Bulk", `{"schemas":["` + bulkSchema + `"]}`, 400, "invalidSyntax"},
 		"bulk of too many":           {"POST", "Bulk", `{"schemas":["` + bulkSchema + `"],"Operations":[` + strings.Repeat(`{},`, 1000) + `{}]}`, 413, ""},
 		"bulk with an id twice":      {"POST", "Bulk", `{"schemas":["` + bulkSchema + `"],"Operations":[{"bulkId":"a"},{"bulkId":"a"}]}`, 400, "invalidValue"},
 		"schemas cannot be filtered": {"GET", "Schemas?filter=" + url.QueryEscape(`id pr`), ``, 403, ""},
+		"nor can resource types":     {"GET", "ResourceTypes?filter=" + url.QueryEscape(`id pr`), ``, 403, ""},
+		"nor can the provider":       {"GET", "ServiceProviderConfig?filter=" + url.QueryEscape(`patch pr`), ``, 403, ""},
 		"a schema that is not there": {"GET", "Schemas/urn:x", ``, 404, ""},
 		"bytes that are no text":     {"POST", "Users", "{\"userName\":\"\xff\xfe\"}", 400, "invalidSyntax"},
 	} {
@@ -248,8 +253,11 @@ func TestSCIMBulk(t *testing.T) {
 	changed := run(0, object{"method": "PATCH", "path": user, "version": `W/"7"`, "data": patch(object{"op": "replace", "path": "title", "value": "x"})},
 		object{"method": "patch", "path": user, "data": patch(object{"op": "replace", "path": "title", "value": "x"})},
 		object{"method": "DELETE", "path": staff}, object{"method": "GET", "path": user}, object{"method": "POST", "path": "/Bulk", "bulkId": "z", "data": object{}},
-		object{"method": "POST", "path": "/Users", "data": person("dan")}, object{"method": "DELETE", "path": "https://other.example/Users/1"})
-	same(t, "of all kinds", pick(changed, "status"), []string{"412", "200", "204", "400", "400", "400", "400"})
+		object{"method": "POST", "path": "/Users", "data": person("dan")}, object{"method": "DELETE", "path": "https://other.example/Users/1"},
+		object{"method": "DELETE", "path": strings.TrimPrefix(user, "/")})
+	same(t, "of all kinds", pick(changed, "status"), []string{"412", "200", "204", "400", "400", "400", "400", "204"})
+	same(t, "where", []string{changed[0]["location"].(string), changed[7]["location"].(string), fmt.Sprint(changed[6]["location"])},
+		[]string{p.URL + pathOf(d) + user, p.URL + pathOf(d) + user, "<nil>"})
 }
 
 // TestSCIMLargeGroup reads and changes a group of many pages.

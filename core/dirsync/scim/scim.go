@@ -34,7 +34,7 @@ const (
 	MaxProjection = 100 // names in attributes, and in excludedAttributes
 )
 
-// The scimType of an error, RFC 7644 §3.12.
+// The scimType of an error, RFC 7644 §3.12 and RFC 9865 §2.1.
 const (
 	TypeInvalidFilter = "invalidFilter"
 	TypeTooMany       = "tooMany"
@@ -46,6 +46,8 @@ const (
 	TypeInvalidValue  = "invalidValue"
 	TypeInvalidVers   = "invalidVers"
 	TypeSensitive     = "sensitive"
+	TypeInvalidCursor = "invalidCursor"
+	TypeInvalidCount  = "invalidCount"
 )
 
 // Error is an answer to a client's mistake, RFC 7644 §3.12.
