@@ -203,16 +203,13 @@ func (s *Service) removeDirectory(ctx context.Context, j lease.Job) (lease.Page,
 	case before.Looks == 0:
 		return lease.Page{Progress: removed{Looks: 1}}, nil
 	}
-	if err := s.Events.DeleteEndpointsOf(ctx, events.Scope{ProjectID: d.ProjectID, OrganizationID: d.OrganizationID, DirectoryID: d.ID}); err != nil {
-		return lease.Page{}, err
-	}
-	ops := []store.Op{s.directories.Delete(d)}
+	ops := []store.Op{s.directories.Delete(d), s.Events.EndScope(events.Scope{ProjectID: d.ProjectID, OrganizationID: d.OrganizationID, DirectoryID: d.ID})}
 	if guard, err := s.nesting.Get(ctx, d.ID); err == nil {
 		ops = append(ops, s.nesting.Delete(guard))
 	} else if !fault.Is(err, fault.NotFound) {
 		return lease.Page{}, err
 	}
-	return lease.Page{Ops: ops, Done: true}, nil
+	return lease.Page{Ops: ops, Done: true, Then: s.Leases.Wake}, nil
 }
 
 // removeSome removes some of what a directory holds, and reports whether there was anything.

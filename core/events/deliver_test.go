@@ -451,11 +451,14 @@ func TestDeletedEndpoint(t *testing.T) {
 		b.write(s, user("ann", i+1), user("bob", i+1))
 	}
 	b.tell(s)
-	b.must(s.DeleteEndpointsOf(t.Context(), Scope{ProjectID: project}))
+	b.must(s.DeleteEndpoint(t.Context(), e.ID))
 	b.move(time.Hour)
 	b.must(s.Deliver(t.Context()))
 	if n := b.count(deliveries); n != 0 {
 		t.Errorf("%d deliveries of an endpoint that is gone", n)
+	}
+	if n := b.count(healths); n != 0 {
+		t.Errorf("%d healths of an endpoint that is gone", n)
 	}
 	if _, err := s.Endpoint(t.Context(), e.ID); !fault.Is(err, fault.NotFound) {
 		t.Error(err)

@@ -247,21 +247,13 @@ func (s *Service) UpdateEndpoint(ctx context.Context, endpointID string, in Inpu
 // DeleteEndpoint removes an endpoint; what waits for it is never sent. Faults: NotFound.
 func (s *Service) DeleteEndpoint(ctx context.Context, endpointID string) error {
 	defer s.byScope.Clear()
-	return s.endpoints.Remove(ctx, endpointID, nil)
-}
-
-// DeleteEndpointsOf removes the endpoints of a scope that ends, and not those of narrower ones.
-func (s *Service) DeleteEndpointsOf(ctx context.Context, scope Scope) error {
-	list, err := s.EndpointsOf(ctx, scope)
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		if err := s.DeleteEndpoint(ctx, e.ID); err != nil && !fault.Is(err, fault.NotFound) {
-			return err
+	return s.endpoints.RemoveWith(ctx, endpointID, func(Endpoint) ([]store.Op, error) {
+		h, err := s.health(ctx, endpointID)
+		if err != nil || h.version == 0 {
+			return nil, err
 		}
-	}
-	return nil
+		return []store.Op{s.healths.Delete(h)}, nil
+	})
 }
 
 // SetSecret makes a secret the only one of an endpoint: for an API that knows no rotation. Faults: NotFound, Invalid.

@@ -87,6 +87,7 @@ func NewService(o Options) *Service {
 	s.healths = record.Repo[health]{Store: o.Records, Collection: healths, Noun: "health of a webhook endpoint",
 		Head: healthHead, SetVersion: func(h *health, v int64) { h.version = v }}
 	o.Leases.Do(replayKind, s.replayPageOf)
+	o.Leases.Do(endKind, s.endPage)
 	return s
 }
 

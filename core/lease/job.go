@@ -34,9 +34,10 @@ type Job struct {
 // progress, so that each page is done once, whatever happens in between.
 type Page struct {
 	Ops      []store.Op
-	Progress any    // becomes Job.Progress of the next page
-	Done     bool   // there is no next page
-	Then     func() // called once the page is committed, where it is not nil
+	Progress any           // becomes Job.Progress of the next page
+	Done     bool          // there is no next page
+	Later    time.Duration // how long the next page has to wait: for what others do meanwhile
+	Then     func()        // called once the page is committed, where it is not nil
 }
 
 // Work does one page of a job, beginning where Job.Progress says. It may be called again for a page whose commit failed.
@@ -157,9 +158,9 @@ func (s *Service) turn(ctx context.Context, j Job) (progressed bool) {
 		return false
 	}
 	for n := 1; ; n++ {
-		done, err := s.page(ctx, &j, n == jobTurn)
+		over, err := s.page(ctx, &j, n == jobTurn)
 		switch {
-		case err == nil && (done || n == jobTurn):
+		case err == nil && over:
 			return true
 		case err == nil:
 			continue
@@ -202,8 +203,8 @@ func (s *Service) claim(ctx context.Context, j *Job) (bool, error) {
 	return true, nil
 }
 
-// page does one page. Where it is the last of a turn, the job is free for whoever comes next.
-func (s *Service) page(ctx context.Context, j *Job, last bool) (done bool, err error) {
+// page does one page. Where it is the last of a turn, the job is free for whoever comes next; over says that it was.
+func (s *Service) page(ctx context.Context, j *Job, last bool) (over bool, err error) {
 	var (
 		op  store.Op
 		p   Page
@@ -222,13 +223,13 @@ func (s *Service) page(ctx context.Context, j *Job, last bool) (done bool, err e
 		if p, err = s.works[j.Kind](ctx, *j); err != nil {
 			return err
 		}
-		now = *j
+		now, over = *j, true
 		if op = s.jobs.Delete(now); !p.Done {
 			if now.Progress, err = json.Marshal(p.Progress); err != nil {
 				return err
 			}
-			now.Failures, now.DueAt = 0, s.now()
-			if !last {
+			now.Failures, now.DueAt = 0, s.now().Add(p.Later)
+			if over = last || p.Later > 0; !over {
 				now.DueAt = now.DueAt.Add(jobHold)
 			}
 			op = s.jobs.Update(now)
@@ -243,7 +244,7 @@ func (s *Service) page(ctx context.Context, j *Job, last bool) (done bool, err e
 	if p.Then != nil {
 		p.Then()
 	}
-	return p.Done, nil
+	return over, nil
 }
 
 // postpone has the page tried again later.

@@ -405,3 +405,29 @@ func TestAskLater(t *testing.T) {
 		t.Errorf("done %d times, %d wait", rounds, b.waiting(t))
 	}
 }
+
+// A page that has to wait for others leaves the instance to other work, and is done behind its time.
+func TestPagesThatWait(t *testing.T) {
+	b := newBench(t)
+	s := b.service()
+	var did []string
+	s.Do("paint", func(_ context.Context, j Job) (Page, error) {
+		did = append(did, j.Name+string(j.Progress))
+		return Page{Progress: 1, Later: time.Minute, Done: j.Progress != nil}, nil
+	})
+	run := func(want string) {
+		t.Helper()
+		if err := s.Run(t.Context()); err != nil || fmt.Sprint(did) != want {
+			t.Errorf("did %v, want %s, %v", did, want, err)
+		}
+	}
+	ask(t, s, "wall")
+	run("[wall]")
+	b.move(time.Minute - time.Millisecond)
+	run("[wall]")
+	b.move(time.Millisecond)
+	run("[wall wall1]")
+	if n := b.waiting(t); n != 0 {
+		t.Errorf("%d jobs are left", n)
+	}
+}
