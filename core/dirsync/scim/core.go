@@ -21,7 +21,7 @@ var common = []Attribute{
 
 // The schemas.
 var (
-	UserSchema = newSchema(Schema{ID: UserURN, Name: "User", Description: "A person's account.", Attributes: []Attribute{
+	UserSchema = newSchema(Schema{ID: UserURN, Name: "User", Description: "User Account", Attributes: []Attribute{
 		{Name: "userName", Required: true, Uniqueness: Server, limit: MaxName,
 			Description: "The name by which the person signs in, unique in its directory."},
 		{Name: "name", Type: Complex, Description: "The parts of the person's name.", Sub: []Attribute{
@@ -72,7 +72,7 @@ var (
 		values("x509Certificates", "Certificates of the person, DER in base64.", Attribute{Type: Binary, CaseExact: true}),
 	}})
 
-	EnterpriseSchema = newSchema(Schema{ID: EnterpriseURN, Name: "EnterpriseUser", Description: "What an employer adds to a person.",
+	EnterpriseSchema = newSchema(Schema{ID: EnterpriseURN, Name: "EnterpriseUser", Description: "Enterprise User",
 		Attributes: []Attribute{
 			{Name: "employeeNumber", Description: "The number of the person in the organization."},
 			{Name: "costCenter", Description: "The cost center."},
@@ -86,8 +86,8 @@ var (
 			}},
 		}})
 
-	GroupSchema = newSchema(Schema{ID: GroupURN, Name: "Group", Description: "A group of users and groups.", Attributes: []Attribute{
-		{Name: "displayName", Required: true, limit: MaxName, Description: "The name of the group."},
+	GroupSchema = newSchema(Schema{ID: GroupURN, Name: "Group", Description: "Group", Attributes: []Attribute{
+		{Name: "displayName", Required: true, Uniqueness: Server, limit: MaxName, Description: "The name of the group, unique in its directory."},
 		{Name: "members", Type: Complex, MultiValued: true, Description: "The members of the group.", Sub: []Attribute{
 			{Name: "value", CaseExact: true, Mutability: Immutable, limit: MaxName, Description: "The id of the user or group."},
 			{Name: "$ref", Type: Reference, CaseExact: true, Mutability: Immutable, ReferenceTypes: []string{"User", "Group"},
@@ -101,9 +101,9 @@ var (
 
 // The resource types.
 var (
-	User = newResourceType(ResourceType{Name: "User", Endpoint: "/Users", Description: "A person's account.",
+	User = newResourceType(ResourceType{Name: "User", Endpoint: "/Users", Description: "User Account",
 		Schema: UserSchema, Extensions: []*Schema{EnterpriseSchema}})
-	Group = newResourceType(ResourceType{Name: "Group", Endpoint: "/Groups", Description: "A group of users and groups.",
+	Group = newResourceType(ResourceType{Name: "Group", Endpoint: "/Groups", Description: "Group",
 		Schema: GroupSchema})
 )
 

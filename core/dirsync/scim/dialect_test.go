@@ -120,11 +120,26 @@ func TestDialectEntra(t *testing.T) {
 		}}.run)
 }
 
-// Entra ID sends whole values in an old form, a list where there is one value, which is refused and not lost in silence.
+// Entra ID without aadOptscim062020, as "Known issues and resolutions with SCIM 2.0 protocol compliance" and the tutorial show
+// it: a list where there is one value, and the manager without a URN, of whom it asks before.
 func TestDialectEntraOldForm(t *testing.T) {
-	r := read(t, User, `{"userName":"a"}`)
-	_, err := patch(r, User, `[{"op":"Add","path":"nickName","value":[{"value":"Babs"}]}]`)
-	wantError(t, err, TypeInvalidValue)
+	exchange{
+		t: User,
+		create: `{"schemas":["` + UserURN + `","` + EnterpriseURN + `"],"userName":"babs","externalId":"jyoung","active":true,
+			"` + EnterpriseURN + `":{"manager":{"value":"2819c223"}}}`,
+		filter: `externalId eq "jyoung" and manager eq "2819c223"`,
+		patches: []step{
+			{operations: `[{"op":"Add","path":"nickName","value":[{"value":"Babs"}]}]`, after: map[string]string{"nickName": "babs"}},
+			{operations: `[{"op":"Replace","path":"active","value":[{"value":"False"}]}]`, after: map[string]string{"active": "0"}},
+			{operations: `[{"op":"Add","path":"manager","value":[{"$ref":"http://example.com/scim/Users/54d382a4","value":"54d382a4"}]}]`,
+				after: map[string]string{EnterpriseURN + ":manager": "54d382a4", "manager.$ref": "http://example.com/scim/Users/54d382a4"}},
+			{operations: `[{"op":"Replace","path":"emails[type eq \"work\"].value","value":[{"value":"b@example.com"}]}]`, after: map[string]string{"emails": "b@example.com"}},
+			{operations: `[{"op":"Remove","path":"manager"}]`, after: map[string]string{EnterpriseURN + ":manager": ""}},
+		}}.run(t)
+	for _, several := range []string{`["Babs"]`, `[{"value":"Babs"},{"value":"B"}]`, `[{"value":"Babs","type":"work"}]`, `[{"display":"Babs"}]`, `[]`, `{"value":"Babs"}`} {
+		_, err := patch(read(t, User, `{"userName":"a"}`), User, `[{"op":"Add","path":"nickName","value":`+several+`}]`)
+		wantError(t, err, TypeInvalidValue)
+	}
 }
 
 // Okta: PATCH of active alone, and a group's name sent with its id; the rest goes by PUT.

@@ -271,6 +271,30 @@ func (p *Path) store(in map[string]any, key string, value any) *Error {
 	return nil
 }
 
+// alone takes a value out of the list in which Entra ID sends what there is one of: `[{"value": "Babs"}]` for a nickName,
+// `[{"$ref": "…", "value": "2819c223"}]` for a manager.
+func (p *Path) alone(value any) any {
+	a := p.attr
+	if p.sub != nil {
+		a = p.sub
+	}
+	list, _ := value.([]any)
+	if a == nil || a.MultiValued || a.Type == free || len(list) != 1 { // nil: an extension as a whole
+		return value
+	}
+	one, ok := list[0].(object)
+	switch {
+	case !ok:
+		return value
+	case a.Type == Complex:
+		return one
+	case len(one) == 1 && sameName(one[0].name, "value"):
+		return one[0].value
+	default:
+		return value
+	}
+}
+
 // next is the value of an attribute after an add or a replace. It may change current.
 func (p *Path) next(op string, current, value any) (any, *Error) {
 	a := p.attr

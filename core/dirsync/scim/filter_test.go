@@ -44,6 +44,7 @@ func TestFilter(t *testing.T) {
 		`meta.lastModified ge "2011-05-13T04:42:34Z"`:                                                       true,
 		`meta.lastModified lt "2011-05-13T04:42:34Z"`:                                                       false,
 		`meta.lastModified le "2011-05-13T04:42:34Z"`:                                                       false,
+		`department eq "tour operations" and manager eq "M-1" and manager.value sw "M"`:                     true,
 		`title pr and userType eq "Employee"`:                                                               true,
 		`title pr or userType eq "Intern"`:                                                                  true,
 		`schemas eq "` + EnterpriseURN + `"`:                                                                true,

@@ -203,5 +203,5 @@ func (e *editor) apply(op *Operation) *Error {
 	if name == opRemove {
 		return e.remove(&p, value)
 	}
-	return e.put(name, &p, value)
+	return e.put(name, &p, p.alone(value))
 }

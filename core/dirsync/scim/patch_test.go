@@ -282,7 +282,7 @@ func badPatches() map[string]string {
 		"emails[type eq \\\"work\\\"].", "emails[type eq \\\"work\\\"].shoe", "emails[type eq \\\"work\\\"].value.x", "emails[type eq \\\"work\\\"][value pr]",
 		"emails.value[type eq \\\"work\\\"]", "title[value eq \\\"x\\\"]", "name[givenName eq \\\"x\\\"].familyName", "userName eq \\\"x\\\"", "/title", "$.title",
 		"urn:", "urn:x", "urn:x:", "urn:x::y", "urn:x y:z:a", "urn:ietf:params:scim:schemas:core:2.0:User:", "urn:ietf:params:scim:schemas:core:2.0:User:shoe", "urn:ietf:params:scim:schemas:core:2.0:Userx:title",
-		EnterpriseURN + ":shoe", EnterpriseURN + ".department", "http://example.com/title", "members", "manager", "constructor", "__proto__", "title\\u0001", "t\u0131tle",
+		EnterpriseURN + ":shoe", EnterpriseURN + ".department", "http://example.com/title", "members", "manager.shoe", "constructor", "__proto__", "title\\u0001", "t\u0131tle",
 	} {
 		if path == "urn:ietf:params:scim:schemas:core:2.0:Userx:title" || path == EnterpriseURN+".department" {
 			continue // a custom extension, and one whose URN ends so

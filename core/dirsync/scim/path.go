@@ -50,7 +50,8 @@ func isCustom(urn string) bool {
 
 const maxURN = 256
 
-// path reads a path without a filter: [URN ":"] attribute ["." sub-attribute]. The detail of an error names the path.
+// path reads a path without a filter: [URN ":"] attribute ["." sub-attribute]. A name that the core schema does not have may be
+// that of an extension: Entra ID documents `manager` so. The detail of an error names the path.
 func (t *ResourceType) path(s string) (Path, *Error) {
 	urn, name := t.split(s)
 	p := Path{URN: urn}
@@ -67,13 +68,27 @@ func (t *ResourceType) path(s string) (Path, *Error) {
 	p.Attribute, p.Sub = attribute, sub
 	switch schema := t.extension(urn); {
 	case urn == "":
-		p.attr = find(t.names, attribute)
+		p.URN, p.attr = t.named(attribute)
 	case schema != nil:
 		p.attr = find(schema.names, attribute)
 	case isCustom(urn):
 		p.attr = anything
 	}
 	return p, p.resolve(s)
+}
+
+// named finds an attribute by its name alone, in the core schema or else in an extension, whose URN it gives. No two
+// extensions of a type have a name in common.
+func (t *ResourceType) named(attribute string) (urn string, a *Attribute) {
+	if a = find(t.names, attribute); a != nil {
+		return "", a
+	}
+	for _, schema := range t.Extensions {
+		if a = find(schema.names, attribute); a != nil {
+			return schema.ID, a
+		}
+	}
+	return "", nil
 }
 
 // resolve finds the sub-attribute and takes the schema's spelling.

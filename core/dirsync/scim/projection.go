@@ -29,6 +29,10 @@ func (t *ResourceType) paths(list []string) (out []Path, some bool) {
 	for _, name := range list {
 		name = strings.TrimSpace(name)
 		some = some || name != ""
+		if head, rest, filtered := strings.Cut(name, "["); filtered { // `emails[type eq "work"]`, of which all values are shown
+			_, sub, _ := strings.Cut(rest, "]")
+			name = head + sub
+		}
 		if p, err := t.path(name); err == nil {
 			out = append(out, p)
 		}

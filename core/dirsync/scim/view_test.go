@@ -30,6 +30,10 @@ func TestProjection(t *testing.T) {
 		{`emails.value`, ``, `emails=[{"value":"v"},{"value":"w"}] id schemas`},
 		{`emails.value,emails.type`, ``, `emails=[{"type":"work","value":"v"},{"value":"w"}] id schemas`},
 		{`name.middleName`, ``, `id schemas`},
+		{`emails[type eq "work"]`, ``, `emails=[{"type":"work","value":"v"},{"value":"w"}] id schemas`},
+		{`emails[type eq "work"].value`, ``, `emails=[{"value":"v"},{"value":"w"}] id schemas`},
+		{`department,manager.value`, ``, `id schemas ` + EnterpriseURN + `={"department":"d","manager":{"value":"m"}}`},
+		{``, `name,emails,title,meta,` + acme + `,manager`, `id schemas userName ` + EnterpriseURN + `={"department":"d"}`},
 		{EnterpriseURN, ``, `id schemas ` + EnterpriseURN + `={"department":"d","manager":{"$ref":"r","value":"m"}}`},
 		{EnterpriseURN + `:department`, ``, `id schemas ` + EnterpriseURN + `={"department":"d"}`},
 		{EnterpriseURN + `:manager.value,` + EnterpriseURN + `:department`, ``, `id schemas ` + EnterpriseURN + `={"department":"d","manager":{"value":"m"}}`},
@@ -209,6 +213,9 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 	if a := attribute(attribute(user, "emails")["subAttributes"], "type"); show(a["canonicalValues"]) != `["work","home","other"]` {
+		t.Error(show(a))
+	}
+	if a := attribute(schemas[GroupURN]["attributes"], "displayName"); a["uniqueness"] != "server" || a["required"] != true {
 		t.Error(show(a))
 	}
 	if a := attribute(user, "groups"); a["mutability"] != "readOnly" || len(a["subAttributes"].([]any)) != 4 {
