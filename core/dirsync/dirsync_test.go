@@ -13,6 +13,7 @@ import (
 
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/scim"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/organization"
@@ -775,6 +776,54 @@ func TestLargePeople(t *testing.T) {
 	for _, userID := range ids {
 		if list := about(all, userID); !slices.Contains(list, "IdentityUpdated user.updated") || list[len(list)-1] != "IdentityUpdated group.user_removed" {
 			t.Errorf("events of a member: %v", list)
+		}
+	}
+}
+
+// Polis tells of a group that is gone behind those who left it, also where they are many: its clients forget a group with its members.
+func TestPolisTellsOfALargeGroupLast(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for n := range 150 {
+		ids = append(ids, w.create(fmt.Sprint("u", n)).ID)
+	}
+	g := w.group("large", ids...)
+	w.told()
+	must(t, w.directories.DeleteGroup(w.ctx, w.d, g.ID, nil))
+	all := w.told()
+	list := about(all, g.ID)
+	same(t, "events of the group", list[len(list)-2:], []string{"GroupDeleted ", " group.deleted"})
+	left := 0
+	for _, e := range all {
+		if e.Polis == events.PolisGroupUserRemoved && e.GroupID == g.ID {
+			left++
+		}
+	}
+	if last := all[len(all)-1]; left != 150 || last.Polis != events.PolisGroupDeleted {
+		t.Errorf("%d left, and then %s", left, last.Polis)
+	}
+}
+
+// A group that is as it was but for its members, and a person who is but for their groups, are no events of Polis's.
+func TestEchoes(t *testing.T) {
+	w := newWorld(t)
+	a := w.create("a").ID
+	g := w.group("team")
+	w.patchGroup(g.ID, `[{"op":"add","path":"members","value":[{"value":"`+a+`"}]}]`)
+	w.patchGroup(g.ID, `[{"op":"replace","path":"displayName","value":"New"}]`)
+	polis := func(resourceID string) (list []string) {
+		for _, e := range w.told() {
+			if e.ResourceID == resourceID && !e.Echo {
+				list = append(list, e.Polis)
+			}
+		}
+		return list
+	}
+	same(t, "of the group", polis(g.ID), []string{"group.created", "group.updated"})
+	same(t, "of the person", polis(a), []string{"user.created", "group.user_added"})
+	for _, e := range w.told() {
+		if e.ResourceID == g.ID && !strings.Contains(string(e.Data), `"members":[]`) {
+			t.Errorf("raw of a group without members, which Polis has: %s", e.Data)
 		}
 	}
 }

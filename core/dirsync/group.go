@@ -72,7 +72,11 @@ type shownGroup struct {
 	Raw  json.RawMessage `json:"raw"`
 }
 
-func (g group) shown() shownGroup { return shownGroup{g.ID, g.DisplayName, withID(g.ID, g.Resource)} }
+// shown has no members in raw, as Polis has none there: who is one is told by membership.
+func (g group) shown() shownGroup {
+	raw := withID(g.ID, g.Resource)
+	return shownGroup{g.ID, g.DisplayName, append(raw[:len(raw)-1], `,"members":[]}`...)}
+}
 
 // PolisGroup is a group as Polis shows it: id, name and raw.
 func (s *Service) PolisGroup(o Object) map[string]any {
@@ -178,6 +182,7 @@ func (s *Service) DeleteGroup(ctx context.Context, d Directory, groupID string, 
 			return nil, err
 		}
 		if left {
+			told[0].Polis = "" // the job tells it, behind its members' leaving
 			g.Deleted, g.ChangedAt = true, now
 			return []store.Op{s.groups.Update(g), s.Leases.Ask(jobGroup, g.ID, directoryOf(d)), s.Events.Outbox(d.ProjectID, told...)}, nil
 		}

@@ -167,6 +167,7 @@ func (s *Service) removeGroup(ctx context.Context, j lease.Job) (lease.Page, err
 		}
 		if !left {
 			ops = append(ops, s.groups.Delete(g))
+			told = append(told, g.event(d, now, "", events.PolisGroupDeleted)) // Polis's clients may forget a group, and then are told nothing of it
 		}
 		if len(told) > 0 {
 			ops = append(ops, s.Events.Outbox(d.ProjectID, told...))

@@ -364,6 +364,7 @@ func (c *groupChange) page(ctx context.Context, values []string, begin bool) ([]
 			m.ops = append(m.ops, c.s.Leases.AskLater(tellAfter, jobMembers, g.ID, directoryOf(c.d)))
 		}
 	}
+	told.Echo = !create && !changed
 	c.group = g
 	c.group.version++
 	ops := append([]store.Op{write}, m.ops...)
@@ -497,11 +498,13 @@ func (m *memberPage) one(value string, present map[string]membership, people map
 // touch tells of a user whose membership changed; of group nil, of whom nothing did.
 func (s *Service) touch(d Directory, i identity.Identity, u user, polis string, g *group, now time.Time) (store.Op, events.Event) {
 	data := shown(u.ID, u.Resource)
+	e := events.Event{Polis: polis, ScimClient: d.ClientID, Time: now, Echo: g == nil}
 	if g != nil {
 		in := g.shown()
-		data.Group = &in
+		data.Group, e.GroupID = &in, g.ID
 	}
-	return s.Identities.Touch(i, events.Event{Polis: polis, ScimClient: d.ClientID, Time: now, Data: encode(data)})
+	e.Data = encode(data)
+	return s.Identities.Touch(i, e)
 }
 
 func (s *Service) identitiesOf(ctx context.Context, people map[string]user) (map[string]identity.Identity, error) {

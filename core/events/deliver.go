@@ -254,6 +254,35 @@ func (s *Service) discard(ctx context.Context, held *lease.Held, endpointID stri
 // round delivers some deliveries, each lane in its order. An error is of the store, or of ctx.
 func (w *sender) round(ctx context.Context, due []Delivery) error {
 	slices.SortFunc(due, func(a, b Delivery) int { return cmp.Compare(a.Position, b.Position) })
+	if w.endpoint.BatchSize > 0 {
+		return w.together(ctx, due)
+	}
+	for _, part := range parts(due) {
+		if err := w.together(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parts cuts deliveries where one of them and one before it are to be sent one behind the other though their lanes differ.
+func parts(due []Delivery) (all [][]Delivery) {
+	begin, lanes, after := 0, map[string]bool{}, map[string]bool{}
+	for i, d := range due {
+		if lanes[d.After] || after[d.Lane] {
+			all = append(all, due[begin:i])
+			begin, lanes, after = i, map[string]bool{}, map[string]bool{}
+		}
+		lanes[d.Lane] = true
+		if d.After != "" {
+			after[d.After] = true
+		}
+	}
+	return append(all, due[begin:])
+}
+
+// together delivers several lanes at a time.
+func (w *sender) together(ctx context.Context, due []Delivery) error {
 	var order []string
 	lanes := map[string][]Delivery{}
 	for _, d := range due {

@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -84,6 +85,60 @@ func TestFailureHoldsBackItsResource(t *testing.T) {
 			b.must(s.Deliver(t.Context()))
 			b.ordered(b.got(), map[string]int64{"ann": 6, "bob": 5})
 		})
+	}
+}
+
+// What is told of a membership is sent between what makes the group and what removes it, though it is an event of the person, and
+// a directory's receiver of Polis's events has many persons under way at a time.
+func TestMembershipsAreToldWithinTheirGroup(t *testing.T) {
+	b := newBench(t)
+	s := b.service()
+	b.endpoint(s, Input{Format: ptr(Polis)})
+	group := func(seq int64, eventType, polis string) Event {
+		return Event{Type: eventType, Polis: polis, ResourceType: "group", ResourceID: "devs", Seq: seq, Data: json.RawMessage(`{"id":"devs"}`)}
+	}
+	member := func(n int, seq int64, polis string) Event {
+		e := user(fmt.Sprint("u", n), seq)
+		e.Polis, e.GroupID = polis, "devs"
+		return e
+	}
+	var people, join, leave []Event
+	for n := range 20 {
+		people = append(people, user(fmt.Sprint("u", n), 1))
+		join = append(join, member(n, 2, PolisGroupUserAdded))
+		leave = append(leave, member(n, 3, PolisGroupUserRemoved))
+	}
+	b.write(s, people...)
+	b.move(time.Second) // ids of one millisecond have no order
+	b.write(s, append([]Event{group(1, GroupCreated, PolisGroupCreated)}, join...)...)
+	b.move(time.Second)
+	b.write(s, append(leave, group(2, GroupDeleted, PolisGroupDeleted))...)
+	b.tell(s)
+	at := map[string][]int{}
+	for i, q := range b.taken {
+		var body polisBody
+		b.must(json.Unmarshal(q.Body, &body))
+		at[body.Event] = append(at[body.Event], i)
+	}
+	joined, left := at[PolisGroupUserAdded], at[PolisGroupUserRemoved]
+	if len(joined) != 20 || len(left) != 20 || at[PolisGroupCreated][0] > joined[0] || at[PolisGroupDeleted][0] < left[19] {
+		t.Errorf("%v", at)
+	}
+}
+
+// Polis knows no event of a resource that is as it was: standard endpoints alone are told.
+func TestEchoesAreNotPolis(t *testing.T) {
+	b := newBench(t)
+	s := b.service()
+	polis, standard := b.endpoint(s, Input{Format: ptr(Polis)}), b.endpoint(s, Input{})
+	echo := user("ann", 2)
+	echo.Echo = true
+	b.write(s, user("ann", 1), echo, user("ann", 3))
+	b.tell(s)
+	for e, want := range map[string]int{polis.ID: 2, standard.ID: 3} {
+		if got := b.statuses(s, e); got[Delivered] != want {
+			t.Errorf("%v, want %d", got, want)
+		}
 	}
 }
 

@@ -46,6 +46,8 @@ type Delivery struct {
 
 	Key  string `json:"key"`  // of the event in the log
 	Lane string `json:"lane"` // what is delivered one behind the other: the resource's events to the endpoint
+	// After is a lane whose earlier events are sent first, if they are due as well: of a membership that of the group.
+	After string `json:"after,omitempty"`
 
 	version int64
 }
@@ -96,9 +98,16 @@ func newDelivery(to Endpoint, e Event, now time.Time) Delivery {
 		d.EventType = e.Polis
 	}
 	if e.ResourceID != "" {
-		d.Lane = id.Hash(to.ID, e.ResourceType, e.ResourceID)
+		d.Lane = lane(to, e.ResourceType, e.ResourceID)
+	}
+	if e.GroupID != "" {
+		d.After = lane(to, "group", e.GroupID)
 	}
 	return d
+}
+
+func lane(to Endpoint, resourceType, resourceID string) string {
+	return id.Hash(to.ID, resourceType, resourceID)
 }
 
 // Delivery reads a delivery.

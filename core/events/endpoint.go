@@ -298,7 +298,7 @@ func (e Endpoint) live(now time.Time) []Secret {
 
 // wants says whether an endpoint is to be told of an event.
 func (e Endpoint) wants(event Event) bool {
-	if !e.Active || e.Format == Polis && event.Polis == "" || e.Format == Standard && event.Type == "" {
+	if !e.Active || e.Format == Polis && (event.Polis == "" || event.Echo) || e.Format == Standard && event.Type == "" {
 		return false
 	}
 	if e.ID == Installation {

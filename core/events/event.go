@@ -16,19 +16,23 @@ import (
 
 // Event is something that happened to a resource. Its data may hold what is personal and no secret.
 type Event struct {
-	ID             string          `json:"id"`             // made by Outbox where it is ""
-	Type           string          `json:"type,omitempty"` // "IdentityCreated"; "" where Polis alone knows such an event
-	Polis          string          `json:"polis,omitempty"`
-	ProjectID      string          `json:"projectId"`
-	OrganizationID string          `json:"organizationId,omitempty"`
-	DirectoryID    string          `json:"directoryId,omitempty"`
-	ResourceType   string          `json:"resourceType,omitempty"` // "identity", "group", "connection", "directory"
-	ResourceID     string          `json:"resourceId,omitempty"`
-	Seq            int64           `json:"seq,omitempty"` // the resource's how many-th event: the first is 1; 0: it keeps no order
-	Time           time.Time       `json:"time"`          // set by Outbox where it is zero
-	ScimClient     string          `json:"scimClient,omitempty"`
-	IdentityActive *bool           `json:"identityActive,omitempty"`
-	Data           json.RawMessage `json:"data,omitempty"` // of the standard format, and of Polis's where PolisData is nil
+	ID             string    `json:"id"`             // made by Outbox where it is ""
+	Type           string    `json:"type,omitempty"` // "IdentityCreated"; "" where Polis alone knows such an event
+	Polis          string    `json:"polis,omitempty"`
+	ProjectID      string    `json:"projectId"`
+	OrganizationID string    `json:"organizationId,omitempty"`
+	DirectoryID    string    `json:"directoryId,omitempty"`
+	ResourceType   string    `json:"resourceType,omitempty"` // "identity", "group", "connection", "directory"
+	ResourceID     string    `json:"resourceId,omitempty"`
+	Seq            int64     `json:"seq,omitempty"` // the resource's how many-th event: the first is 1; 0: it keeps no order
+	Time           time.Time `json:"time"`          // set by Outbox where it is zero
+	ScimClient     string    `json:"scimClient,omitempty"`
+	IdentityActive *bool     `json:"identityActive,omitempty"`
+	GroupID        string    `json:"groupId,omitempty"` // of the group in Data, where an identity's membership changed
+	// Echo says that the resource is as the last event of it told, of which Polis does not speak: the members of a group changed,
+	// or the groups of a person.
+	Echo bool            `json:"echo,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"` // of the standard format, and of Polis's where PolisData is nil
 	// PolisData may hold a client secret, where Polis sends one (contract §8). Nobody else sees it.
 	PolisData json.RawMessage `json:"polisData,omitempty"`
 
