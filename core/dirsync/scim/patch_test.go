@@ -84,6 +84,7 @@ func TestPatch(t *testing.T) {
 		"add to a list":               {mails, `[{"op":"add","path":"emails","value":[{"value":"o@x","type":"other"}]}]`, mails[:len(mails)-1] + `,{"value":"o@x","type":"other"}]`},
 		"add to no list":              {``, `[{"op":"add","path":"emails","value":[{"value":"o@x"}]}]`, `"emails":[{"value":"o@x"}]`},
 		"add one object":              {``, `[{"op":"add","path":"emails","value":{"value":"o@x"}}]`, `"emails":[{"value":"o@x"}]`},
+		"roles as one text":           {``, `[{"op":"add","path":"roles","value":"admin, staff,,admin"}]`, `"roles":[{"value":"admin"},{"value":"staff"}]`},
 		"add a text":                  {``, `[{"op":"add","path":"roles","value":"admin"}]`, `"roles":[{"value":"admin"}]`},
 		"add what is there":           {mails, `[{"op":"add","path":"emails","value":[{"value":"h@x","type":"home"}]}]`, mails},
 		"add what is there, in short": {mails, `[{"op":"add","path":"emails","value":[{"value":"W@X"},{"value":"h@x"}]}]`, mails},

@@ -14,7 +14,7 @@ import (
 // attribute.
 //
 // Tolerant: names in any case; "True" and "False" for booleans; one value where a list is wanted; a text for a complex
-// attribute with a "value" (`"manager": "26118915"`, `"roles": "admin"`); names that are paths, `"name.givenName"` and
+// attribute with a "value" (`"manager": "26118915"`, `"roles": "admin"`), and of roles several between commas; names that are paths, `"name.givenName"` and
 // `"urn:…:User:department"`; the core schema's attributes under its URN.
 //
 // Left out: attributes that no schema knows, as providers send what others understand, unless a URN qualifies them, which
@@ -255,6 +255,9 @@ func (a *Attribute) readElements(value any) ([]any, *Error) {
 	if !ok {
 		list = []any{value}
 	}
+	if text, ok := value.(string); ok && a.Name == "roles" {
+		list = roles(text)
+	}
 	if len(list) > a.maxValues() {
 		return nil, wrong("there are more than %d values.", a.maxValues())
 	}
@@ -269,6 +272,14 @@ func (a *Attribute) readElements(value any) ([]any, *Error) {
 		}
 	}
 	return unique(out), nil
+}
+
+// roles reads those that a text holds, as Polis does.
+func roles(text string) (list []any) {
+	for role := range strings.SplitSeq(text, ",") {
+		list = append(list, strings.TrimSpace(role))
+	}
+	return list
 }
 
 // onePrimary refuses a list with two primary values.
