@@ -186,8 +186,8 @@ func addressesOf(r scim.Resource) ([]string, error) {
 	return out, nil
 }
 
-// CreateUser provisions a user: r is as scim.User.Read gives it. An inactive user of the directory with its externalId or
-// userName is taken up again, and a person who signed in before where that is safe.
+// CreateUser provisions a user: r is as scim.User.Read gives it. A user of the directory with its externalId or userName who
+// was deactivated is taken up again, and a person who signed in before where that is safe.
 // Faults: Taken uniqueness, Invalid, Invalid mapping_failed.
 func (s *Service) CreateUser(ctx context.Context, d Directory, r scim.Resource) (Changed, error) {
 	w := &writing{s: s, d: d, now: s.now()}
@@ -225,7 +225,13 @@ func (s *Service) CreateUser(ctx context.Context, d Directory, r scim.Resource) 
 	return Changed{Object: o, Done: true, Adopted: u.ID != p.ID}, err
 }
 
-// createKnown creates a user where others of the directory have its userName or externalId: an inactive one is taken up.
+// resumes reports whether a creation takes up again a user who is there: one who was deactivated, or one of whom it was never
+// said that they are active, and now is. Who says neither twice asks for two users, and not for one to come back.
+func resumes(old, r scim.Resource) bool {
+	return old["active"] == false || old["active"] == nil && r["active"] == true
+}
+
+// createKnown creates a user where others of the directory have its userName or externalId: one who comes back is taken up.
 func (s *Service) createKnown(ctx context.Context, w *writing, r scim.Resource, ids []string) (Changed, error) {
 	docs, err := s.users.GetMany(ctx, ids)
 	if err != nil {
@@ -239,7 +245,7 @@ func (s *Service) createKnown(ctx context.Context, w *writing, r scim.Resource, 
 		case err != nil:
 			return Changed{}, err
 		case u.DirectoryID != w.d.ID:
-		case old["active"] != true && (same || text(old, "externalId") == text(r, "externalId") && text(r, "externalId") != ""):
+		case resumes(old, r) && (same || text(old, "externalId") == text(r, "externalId") && text(r, "externalId") != ""):
 			again = append(again, u)
 			if same { // whoever has the userName comes first: nobody else can have it
 				again = []user{u}

@@ -88,3 +88,52 @@ func TestSCIMPatchOfGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestSCIMCreatedTwice: who is provisioned twice is refused, whatever is said of active, and who was deactivated comes back.
+func TestSCIMCreatedTwice(t *testing.T) {
+	p := start(t, nil)
+	d := p.newDirectory(nil)
+	create := func(name string, more object) answer {
+		t.Helper()
+		body := object{"schemas": []string{userSchema}, "userName": name, "externalId": "x-" + name}
+		for name, value := range more {
+			body[name] = value
+		}
+		return p.scim(d, http.MethodPost, "Users", body)
+	}
+	yes, no, unsaid := object{"active": true}, object{"active": false}, object{}
+	for name, c := range map[string]struct {
+		first, second object
+		back          bool
+	}{
+		"nothing twice": {unsaid, unsaid, false}, "nothing, and false": {unsaid, no, false}, "nothing, and true": {unsaid, yes, true},
+		"true twice": {yes, yes, false}, "true, and nothing": {yes, unsaid, false}, "true, and false": {yes, no, false},
+		"false, and true": {no, yes, true}, "false, and nothing": {no, unsaid, true},
+	} {
+		first := create(name, c.first).resource(t, http.StatusCreated)["id"]
+		second := create(name, c.second)
+		if !c.back {
+			second.isSCIMError(t, http.StatusConflict)
+			if got := second.json(t)["scimType"]; got != "uniqueness" {
+				t.Errorf("%s: %v", name, got)
+			}
+			continue
+		}
+		if got := second.resource(t, http.StatusCreated)["id"]; got != first {
+			t.Errorf("%s: %v came back as %v", name, first, got)
+		}
+	}
+	if got := p.scim(d, http.MethodGet, "Users", nil).listed(t); len(got) != 8 {
+		t.Errorf("%d users", len(got))
+	}
+	// The externalId alone says who comes back, too, but not of one who never was active.
+	left := create("left", yes).resource(t, http.StatusCreated)["id"].(string)
+	p.scim(d, http.MethodPatch, "Users/"+left, patch(object{"op": "replace", "path": "active", "value": false})).resource(t, http.StatusOK)
+	if got := create("renamed", object{"externalId": "x-left", "active": true}).resource(t, http.StatusCreated)["id"]; got != left {
+		t.Errorf("%v came back as %v", left, got)
+	}
+	never := create("never", unsaid).resource(t, http.StatusCreated)["id"]
+	if got := create("another", object{"externalId": "x-never"}).resource(t, http.StatusCreated)["id"]; got == never {
+		t.Errorf("%v is two people", got)
+	}
+}
