@@ -164,6 +164,13 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	}
+	for _, nonsense := range []string{"%00", "%ff", strings.Repeat("a", 5000)} {
+		for _, scope := range []string{"organization", "directory"} {
+			if status, body := w.get(PathEvents+"?project=shop&"+scope+"="+nonsense, "Authorization", "Bearer "+adminKey); status != 200 || len(body["events"].([]any)) != 0 {
+				t.Errorf("%s %.10s: %d %v", scope, nonsense, status, body)
+			}
+		}
+	}
 	if len(statuses) != len(fault.Kinds) {
 		t.Errorf("%d kinds have a status, of %d", len(statuses), len(fault.Kinds))
 	}

@@ -150,15 +150,15 @@ func (s *Service) checkKept(ctx context.Context, q Query, last int64) error {
 	return fault.At("after", codeExpired, "Events behind this position are no longer kept. Read the resources anew, and go on from the newest event.")
 }
 
-// index is the one that serves a scope.
+// index is the one that serves a scope, whose ids anybody may have made up.
 func (s Scope) index() (name, value string) {
 	switch {
 	case s.DirectoryID != "":
-		return byDirectory, s.DirectoryID
+		return byDirectory, key.Text(s.DirectoryID)
 	case s.OrganizationID != "":
-		return byOrganization, s.OrganizationID
+		return byOrganization, key.Text(s.OrganizationID)
 	}
-	return byProject, s.ProjectID
+	return byProject, key.Text(s.ProjectID)
 }
 
 func (e Event) within(s Scope) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/core/key"
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/record"
@@ -185,12 +186,12 @@ func (s *Service) GetMany(ctx context.Context, ids []string) ([]Identity, error)
 
 // List reads one page of an organization's identities, newest first.
 func (s *Service) List(ctx context.Context, organizationID string, limit int, after string) (record.Page[Identity], error) {
-	return s.repo.List(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}, Desc: true, Limit: limit, After: after})
+	return s.repo.List(ctx, store.Range{Index: byOrganization, Eq: []string{key.Text(organizationID)}, Desc: true, Limit: limit, After: after})
 }
 
 // Count counts them.
 func (s *Service) Count(ctx context.Context, organizationID string) (int64, error) {
-	return s.repo.Count(ctx, store.Range{Index: byOrganization, Eq: []string{organizationID}})
+	return s.repo.Count(ctx, store.Range{Index: byOrganization, Eq: []string{key.Text(organizationID)}})
 }
 
 func (s *Service) now() time.Time { return s.IDs.Now().UTC() }

@@ -75,6 +75,10 @@ func TestPeopleOverREST(t *testing.T) {
 	p.people(http.MethodGet, at+"&limit=101", "").problem(t, 400, "invalid", "limit")
 	p.people(http.MethodGet, at+"&after=junk", "").problem(t, 400, "invalid_cursor", "after")
 	p.people(http.MethodGet, at+"&address=a@b.example&userName=c", "").problem(t, 400, "ambiguous", "address")
+	for _, nonsense := range []string{"%00", "%ff", strings.Repeat("a", 5000)} {
+		list, _ := p.people(http.MethodGet, "?organization="+nonsense, "").resource(t, 200)["identities"].([]any)
+		same(t, "people of no organization", len(list), 0)
+	}
 	p.people(http.MethodPost, "", `{}`).problem(t, 400, "required", "organization")
 	p.people(http.MethodPost, "", `{"organization": "nobody"}`).problem(t, 404, "not_found", "")
 	p.people(http.MethodPost, "", fmt.Sprintf(`{"organization": %q, "userName": "ANN"}`, organization)).problem(t, 409, "uniqueness", "")
