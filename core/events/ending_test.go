@@ -51,7 +51,7 @@ func TestScopeEndsBehindItsEvents(t *testing.T) {
 			told++
 		}
 	}
-	if list, err := s.Endpoints(t.Context(), project, 10, ""); told != 3 || err != nil || len(list.Items) != 1 || list.Items[0].DirectoryID != "" {
+	if list, err := s.Endpoints(t.Context(), Scope{ProjectID: project}, 10, ""); told != 3 || err != nil || len(list.Items) != 1 || list.Items[0].DirectoryID != "" {
 		t.Errorf("told %d times; left %+v, %v", told, list.Items, err)
 	}
 	if n := b.count("jobs"); n != 0 {
