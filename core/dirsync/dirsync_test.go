@@ -875,9 +875,37 @@ func TestRedactBody(t *testing.T) {
 		`{"Operations":[{"op":"replace","value":{"PASSWORD":"hunter2"}}]}`:             `{"Operations":[{"op":"replace","value":{"PASSWORD":"[redacted]"}}]}`,
 		`{"Operations":[{"op":"add","path":"urn:x:User:password","VALUE":"hunter2"}]}`: `{"Operations":[{"VALUE":"[redacted]","op":"add","path":"urn:x:User:password"}]}`,
 		`{"password":"hunter2`: `(not JSON)`, ``: ``,
+		`{"filter":"title eq \"Secretary\""}`:                                               `{"filter":"title eq \"Secretary\""}`,
+		`{"filter":"userName eq \"a\" and password eq \"hunter2\""}`:                        `{"filter":"[redacted]"}`,
+		`{"displayName":"password=hunter2"}`:                                                `{"displayName":"[redacted]"}`,
+		`{"urn:x:y:User":{"api_key":"hunter2","passwd":"hunter2","a":1}}`:                   `{"urn:x:y:User":{"a":1,"api_key":"[redacted]","passwd":"[redacted]"}}`,
+		`{"Operations":[{"data":{"access-token":"hunter2"}},{"data":{"pwd":["hunter2"]}}]}`: `{"Operations":[{"data":{"access-token":"[redacted]"}},{"data":{"pwd":"[redacted]"}}]}`,
 	} {
 		if got := dirsync.RedactBody([]byte(body)); got != want || strings.Contains(got, "hunter2") {
 			t.Errorf("%s is kept as %s", body, got)
+		}
+	}
+}
+
+// TestLogKeepsNoSecretOfAPath has clients put secrets where none belongs.
+func TestLogKeepsNoSecretOfAPath(t *testing.T) {
+	w := newWorld(t)
+	hour := time.Hour
+	var err error
+	w.d, err = w.directories.UpdateDirectory(w.ctx, w.d.ID, dirsync.DirectoryInput{LogFor: &hour})
+	must(t, err)
+	for path, want := range map[string]string{
+		"/Users?count=1&filter=userName%20eq%20%22a%22": "/Users?count=1&filter=userName%20eq%20%22a%22",
+		"/Users?filter=pass%77ord+eq+%22hunter2%22":     "/Users?filter=[redacted]",
+		"/Users?access_token=hunter2&count=1":           "/Users?access_token=[redacted]&count=1",
+		"/Users?passwd=hunter2;x&%zz=hunter2&a=%zz":     "/Users?passwd=[redacted]&[redacted]&a=[redacted]",
+		"/Users?password:hunter2":                       "/Users?[redacted]",
+	} {
+		must(t, w.directories.ClearRequests(w.ctx, w.d))
+		must(t, w.directories.LogRequests(w.ctx, w.d, dirsync.Request{Method: "GET", Path: path}))
+		page, err := w.directories.Requests(w.ctx, w.d, 10, "")
+		if err != nil || len(page.Items) != 1 || page.Items[0].Path != want {
+			t.Errorf("%s is kept as %+v, %v", path, page.Items, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (s *Service) LogRequests(ctx context.Context, d Directory, list ...Request)
 				r.At = s.now()
 			}
 			r.ExpiresAt = r.At.Add(time.Duration(d.LogFor) * time.Second)
-			r.Path, r.Reason, r.Body = short(r.Path, maxLoggedPath), short(r.Reason, maxLoggedReason), short(r.Body, maxLoggedBody)
+			r.Path, r.Reason, r.Body = short(redactPath(r.Path), maxLoggedPath), short(r.Reason, maxLoggedReason), short(r.Body, maxLoggedBody)
 			ops[i] = s.requests.Insert(r)
 		}
 		if err := s.requests.Once(ctx, &ops[0], func() error { return s.Records.Commit(ctx, ops...) }); err != nil {
@@ -137,16 +138,46 @@ func redacted(v any) any {
 			v[i] = redacted(v[i])
 		}
 		return v
-	case string: // a body inside of a body
-		if strings.Contains(strings.ToLower(v), "password") && strings.ContainsAny(v, "{[") {
+	case string: // a body inside of a body, or a filter
+		if has(v, passwords) && strings.ContainsAny(v, "{[\"=") {
 			return secret.Redacted
 		}
 	}
 	return v
 }
 
+// redactPath leaves out of a query what is a secret, or asks for one.
+func redactPath(path string) string {
+	path, query, asked := strings.Cut(path, "?")
+	if !asked {
+		return path
+	}
+	list := strings.Split(query, "&")
+	for i, part := range list {
+		name, value, _ := strings.Cut(part, "=")
+		name, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(value)
+		switch {
+		case err1 != nil || value == "" && sensitive(name): // who knows what is in it
+			list[i] = secret.Redacted
+		case err2 != nil || sensitive(name) || has(value, passwords):
+			list[i] = url.QueryEscape(name) + "=" + secret.Redacted
+		}
+	}
+	return path + "?" + strings.Join(list, "&")
+}
+
+// Parts of the names of secrets, without the signs between their words.
+var (
+	passwords = []string{"password", "passwd", "passphrase"}
+	secrets   = append([]string{"pwd", "secret", "credential", "token", "apikey", "privatekey"}, passwords...)
+	signs     = strings.NewReplacer("_", "", "-", "")
+)
+
 // sensitive reports whether what a name or path names is a secret.
-func sensitive(name string) bool {
-	name = strings.ToLower(name)
-	return strings.Contains(name, "password") || strings.Contains(name, "secret") || strings.Contains(name, "credential")
+func sensitive(name string) bool { return has(name, secrets) }
+
+func has(text string, parts []string) bool {
+	text = signs.Replace(strings.ToLower(text))
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
