@@ -288,6 +288,38 @@ func TestMapping(t *testing.T) {
 	w.refused(err, fault.Invalid, "mapping_syntax")
 }
 
+// TestMappingSeesWhoItIs has a mapping use the id of a person who signed in before.
+func TestMappingSeesWhoItIs(t *testing.T) {
+	w := newWorld(t)
+	snippet, connection := "x", "c"
+	var err error
+	w.d, err = w.directories.UpdateDirectory(w.ctx, w.d.ID, dirsync.DirectoryInput{Mapping: &snippet, ConnectionID: &connection})
+	must(t, err)
+	w.mapper = func(_ string, vars map[string]json.RawMessage) (json.RawMessage, error) {
+		if strings.Contains(string(vars["scim"]), "password") || strings.Contains(string(vars["scim"]), "hunter2") {
+			t.Errorf("the mapping sees the password: %s", vars["scim"])
+		}
+		var in struct{ ID string }
+		must(t, json.Unmarshal(vars["scim"], &in))
+		return json.RawMessage(`{"identity":{"traits":{"id":"` + in.ID + `"}}}`), nil
+	}
+	before, err := login(w, "c", "ext-ada", "")
+	must(t, err)
+	for _, name := range []string{"ada", "new"} {
+		c, err := w.directories.CreateUser(w.ctx, w.d, w.read(scim.User, `{"schemas":["`+scim.UserURN+`"],"userName":"`+name+`","externalId":"ext-`+name+`","active":true,"password":"hunter2"}`))
+		must(t, err)
+		i, err := w.identities.Get(w.ctx, c.ID)
+		if err != nil || string(i.Traits) != `{"id":"`+c.ID+`"}` || c.Adopted != (name == "ada") || c.Adopted != (c.ID == before.ID) {
+			t.Errorf("%s: %+v of %+v, %v", name, i, c, err)
+		}
+		for _, e := range w.told() {
+			if e.ResourceID == c.ID && e.Polis == events.PolisUserCreated && !strings.Contains(string(e.Data), c.ID) {
+				t.Errorf("%s is told as %s", name, e.Data)
+			}
+		}
+	}
+}
+
 func TestAuthenticate(t *testing.T) {
 	w := newWorld(t)
 	first := w.d.Secrets[0].Value

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/core/dirsync/scim"
+	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/key"
@@ -192,37 +193,58 @@ func addressesOf(r scim.Resource) ([]string, error) {
 func (s *Service) CreateUser(ctx context.Context, d Directory, r scim.Resource) (Changed, error) {
 	w := &writing{s: s, d: d, now: s.now()}
 	r, w.password = bare(r)
-	p, err := w.provision(ctx, s.IDs.UUID(), r)
+	c, err := w.create(ctx, r, false)
+	var known *identity.KnownError
+	if errors.As(err, &known) {
+		return s.createKnown(ctx, w, r, known.IDs)
+	}
+	return c, err
+}
+
+// create creates a user. Where others of the directory have its userName or externalId it fails with *identity.KnownError,
+// unless it is to be beside them.
+func (w *writing) create(ctx context.Context, r scim.Resource, beside bool) (Changed, error) {
+	s, d, newID := w.s, w.d, w.s.IDs.UUID()
+	first, err := w.provision(ctx, newID, r)
 	if err != nil {
 		return Changed{}, err
 	}
 	var u user
 	err = s.once(ctx, func() ([]store.Op, error) {
-		i, ops, told, err := s.Identities.Provision(ctx, p)
+		i, ops, told, err := w.identified(ctx, first, r, beside)
 		if err != nil {
 			return nil, err
 		}
 		u = user{ID: i.ID, DirectoryID: d.ID, CreatedAt: w.now}
 		u.set(r, w.now)
-		if i.ID != p.ID {
-			told[0].Data = polisUser(i.ID, u.Resource)
-		}
 		return append(ops, s.users.Insert(u), s.Events.Outbox(d.ProjectID, told...)), nil
 	})
-	var known *identity.KnownError
-	if errors.As(err, &known) {
-		return s.createKnown(ctx, w, r, known.IDs)
-	}
 	if err != nil {
 		return Changed{}, err
 	}
 	s.woken(d)
 	u.version = 1
 	o, err := u.object()
-	if err == nil && u.ID != p.ID {
+	if err == nil && u.ID != newID {
 		err = s.addGroups(ctx, d, &o)
 	}
-	return Changed{Object: o, Done: true, Adopted: u.ID != p.ID}, err
+	return Changed{Object: o, Done: true, Adopted: u.ID != newID}, err
+}
+
+// identified is identity.Provision. A person who was there before keeps the id: then p, which was of a new one, is made anew.
+func (w *writing) identified(ctx context.Context, p identity.Provision, r scim.Resource, beside bool) (i identity.Identity, ops []store.Op, told []events.Event, err error) {
+	newID, described := p.ID, p.ID
+	for {
+		p.ID, p.Beside = newID, beside
+		i, ops, told, err = w.s.Identities.Provision(ctx, p)
+		if err != nil || i.ID == described {
+			return i, ops, told, err
+		}
+		described = i.ID
+		if p, err = w.provision(ctx, described, r); err != nil {
+			return i, nil, nil, err
+		}
+	}
 }
 
 // resumes reports whether a creation takes up again a user who is there: one who was deactivated, or one of whom it was never
@@ -258,37 +280,11 @@ func (s *Service) createKnown(ctx context.Context, w *writing, r scim.Resource, 
 		}
 	}
 	if len(again) == 0 {
-		return s.createBeside(ctx, w, r)
+		return w.create(ctx, r, true) // those of its externalId are active
 	}
 	c, err := s.changeUser(ctx, w, again[0].ID, nil, func(scim.Resource) (scim.Resource, *string, error) { return r, w.password, nil })
 	c.Adopted = true
 	return c, err
-}
-
-// createBeside creates a user whose externalId others of the directory have, who are active.
-func (s *Service) createBeside(ctx context.Context, w *writing, r scim.Resource) (Changed, error) {
-	p, err := w.provision(ctx, s.IDs.UUID(), r)
-	if err != nil {
-		return Changed{}, err
-	}
-	p.Beside = true
-	u := user{ID: p.ID, DirectoryID: w.d.ID, CreatedAt: w.now}
-	u.set(r, w.now)
-	err = s.once(ctx, func() ([]store.Op, error) {
-		i, ops, told, err := s.Identities.Provision(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		u.ID = i.ID
-		return append(ops, s.users.Insert(u), s.Events.Outbox(w.d.ProjectID, told...)), nil
-	})
-	if err != nil {
-		return Changed{}, err
-	}
-	s.Events.Wake(w.d.ProjectID)
-	u.version = 1
-	o, err := u.object()
-	return Changed{Object: o, Done: true}, err
 }
 
 // User reads a user. noGroups leaves its groups out. Faults: NotFound.
