@@ -1,13 +1,18 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/identity"
 )
@@ -16,6 +21,7 @@ import (
 const (
 	PathIdentities = "/api/v1/identities"
 	PathIdentity   = "/api/v1/identities/{id}"
+	PathGroupsOf   = "/api/v1/identities/{id}/groups"
 )
 
 const (
@@ -92,51 +98,26 @@ func given(raw json.RawMessage) json.RawMessage {
 
 // People serves PathIdentities: a listing or a search by GET, a new person by POST.
 func (h *Handler) People(w http.ResponseWriter, r *http.Request) {
-	h.answer(w, r, map[string]func(*http.Request) (int, any, error){http.MethodGet: h.list, http.MethodPost: h.create})
+	h.answer(w, r, verbs{http.MethodGet: h.list, http.MethodPost: h.create})
 }
 
 // Person serves PathIdentity.
 func (h *Handler) Person(w http.ResponseWriter, r *http.Request) {
-	h.answer(w, r, map[string]func(*http.Request) (int, any, error){http.MethodGet: h.read, http.MethodPatch: h.update, http.MethodDelete: h.remove})
-}
-
-// answer serves one of the methods that a path has. A nil body is none.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, methods map[string]func(*http.Request) (int, any, error)) {
-	if err := h.authenticate(r); err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	serve, ok := methods[r.Method]
-	if !ok {
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
-			if methods[method] != nil {
-				w.Header().Add("Allow", method)
-			}
-		}
-		write(w, http.StatusMethodNotAllowed, "application/problem+json", problem{Title: http.StatusText(http.StatusMethodNotAllowed),
-			Status: http.StatusMethodNotAllowed, Detail: "There is no " + r.Method + " here.", Code: "method_not_allowed"})
-		return
-	}
-	if r.Body != nil {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	}
-	status, body, err := serve(r)
-	switch {
-	case err != nil:
-		h.fail(w, r, err)
-	case body == nil:
-		w.WriteHeader(status)
-	default:
-		write(w, status, "application/json", body)
-	}
+	h.answer(w, r, verbs{http.MethodGet: h.read, http.MethodPatch: h.update, http.MethodDelete: h.remove})
 }
 
 // list serves the people of an organization: those who go by address, userName or externalId, or a page of all, newest first.
 func (h *Handler) list(r *http.Request) (int, any, error) {
-	values := r.URL.Query()
+	values, err := parameters(r, "organization", "address", "userName", "externalId", "after", "limit")
+	if err != nil {
+		return 0, nil, err
+	}
 	organizationID := values.Get("organization")
 	if organizationID == "" {
 		return 0, nil, fault.At("organization", "required", "Give the id of an organization.")
+	}
+	if err := h.organization(r.Context(), organizationID); err != nil {
+		return 0, nil, err
 	}
 	q := identity.Search{Address: values.Get("address"), UserName: values.Get("userName"), ExternalID: values.Get("externalId")}
 	names := 0
@@ -155,12 +136,34 @@ func (h *Handler) list(r *http.Request) (int, any, error) {
 	return 0, nil, fault.At("address", "ambiguous", "Give one of address, userName and externalId.")
 }
 
-func (h *Handler) page(r *http.Request, organizationID string) (int, any, error) {
-	limit, err := number(r.URL.Query().Get("limit"), defaultPage)
-	if err != nil || limit < 1 || limit > maxPage {
-		return 0, nil, fault.At("limit", "invalid", "limit is 1 to 100.")
+// organization refuses one that is not there: nobody would be told from it as from an empty one.
+func (h *Handler) organization(ctx context.Context, organizationID string) error {
+	_, err := h.Organizations.Get(ctx, organizationID)
+	if fault.Is(err, fault.NotFound) {
+		return notFound(err, "organization", "No such organization. Give its id, not its slug.")
 	}
-	found, err := h.Identities.List(r.Context(), organizationID, int(limit), r.URL.Query().Get("after"))
+	return err
+}
+
+func notFound(err error, field, message string) error {
+	return &fault.Error{Kind: fault.NotFound, Code: "not_found", Message: message, Field: field, Err: err}
+}
+
+// limitOf is how many items a page is to have.
+func limitOf(values url.Values) (int, error) {
+	limit, err := number(values.Get("limit"), defaultPage)
+	if err != nil || limit < 1 || limit > maxPage {
+		return 0, fault.At("limit", "invalid", "limit is 1 to 100.")
+	}
+	return int(limit), nil
+}
+
+func (h *Handler) page(r *http.Request, organizationID string) (int, any, error) {
+	limit, err := limitOf(r.URL.Query())
+	if err != nil {
+		return 0, nil, err
+	}
+	found, err := h.Identities.List(r.Context(), organizationID, limit, r.URL.Query().Get("after"))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -177,6 +180,9 @@ func (h *Handler) create(r *http.Request) (int, any, error) {
 		err = fault.At("organization", "required", "Give the id of an organization.")
 	}
 	if err != nil {
+		return 0, nil, err
+	}
+	if err := h.organization(r.Context(), c.Organization); err != nil {
 		return 0, nil, err
 	}
 	i, err := h.Identities.Create(r.Context(), c.Organization, c.input())
@@ -202,6 +208,76 @@ func (h *Handler) update(r *http.Request) (int, any, error) {
 
 func (h *Handler) remove(r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, h.Directories.DeleteIdentity(r.Context(), r.PathValue("id"))
+}
+
+// group is a group of a person as the API shows it.
+type group struct {
+	ID          string `json:"id"`
+	DisplayName string `json:"displayName"`
+	ExternalID  string `json:"externalId,omitempty"`
+}
+
+// PersonGroups serves PathGroupsOf: the groups of which the person is a direct member, or with effective=true those around
+// these, too.
+func (h *Handler) PersonGroups(w http.ResponseWriter, r *http.Request) {
+	h.answer(w, r, verbs{http.MethodGet: h.groupsOf})
+}
+
+func (h *Handler) groupsOf(r *http.Request) (int, any, error) {
+	values, err := parameters(r, "effective", "after", "limit")
+	if err != nil {
+		return 0, nil, err
+	}
+	limit, err := limitOf(values)
+	if err != nil {
+		return 0, nil, err
+	}
+	effective := values.Get("effective")
+	if effective != "" && effective != "true" && effective != "false" {
+		return 0, nil, fault.At("effective", "invalid", "effective is true or false.")
+	}
+	i, err := h.Identities.Get(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	found, err := h.around(r.Context(), i, effective == "true")
+	if err != nil {
+		return 0, nil, err
+	}
+	p := struct {
+		Groups []group `json:"groups"`
+		Next   string  `json:"next,omitempty"`
+	}{Groups: []group{}}
+	for _, o := range found {
+		if o.ID <= values.Get("after") {
+			continue
+		}
+		if len(p.Groups) == limit {
+			p.Next = p.Groups[limit-1].ID
+			break
+		}
+		name, _ := o.Resource["displayName"].(string)
+		externalID, _ := o.Resource["externalId"].(string)
+		p.Groups = append(p.Groups, group{o.ID, name, externalID})
+	}
+	return http.StatusOK, p, nil
+}
+
+// around reads the groups of a person, by id. Whom no directory provisions is in none.
+func (h *Handler) around(ctx context.Context, i identity.Identity, effective bool) ([]dirsync.Object, error) {
+	if i.DirectoryID == "" {
+		return nil, nil
+	}
+	d, err := h.Directories.Directory(ctx, i.DirectoryID)
+	if fault.Is(err, fault.NotFound) { // it is being removed, and the person with it
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := h.Directories.GroupsOf(ctx, d, i.ID, effective)
+	slices.SortFunc(list, func(a, b dirsync.Object) int { return strings.Compare(a.ID, b.ID) })
+	return list, err
 }
 
 // readChange reads a JSON object. A field that is not known is refused: it would be lost in silence.

@@ -66,8 +66,8 @@ func newWorld(t *testing.T) *world {
 	w.handler = New(Services{Projects: projects, Events: told, Admin: admin.NewService(w.store, ids, []string{adminKey}), Logger: logger})
 	w.writer = told
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+PathEvents, w.handler.Events)
-	mux.HandleFunc("GET "+PathStream, w.handler.Stream)
+	mux.HandleFunc(PathEvents, w.handler.Events)
+	mux.HandleFunc(PathStream, w.handler.Stream)
 	w.server = httptest.NewUnstartedServer(mux)
 	w.server.Config.WriteTimeout, w.server.Config.ReadTimeout = time.Second, time.Second // a stream outlives both
 	w.server.Start()
@@ -157,6 +157,7 @@ func TestRefusals(t *testing.T) {
 			"huge after":     {"?project=shop&after=99999999999999999999", "Bearer " + adminKey, 400, "invalid_cursor"},
 			"of the future":  {"?project=shop&after=5", "Bearer " + adminKey, 400, "invalid_cursor"},
 			"expired cursor": {"?project=shop&after=2", "Bearer " + adminKey, 410, "expired_cursor"},
+			"unknown":        {"?project=shop&types=IdentityCreated", "Bearer " + adminKey, 400, "unknown_parameter"},
 			"type":           {"?project=shop&type=Nothing", "Bearer " + adminKey, 400, "invalid"},
 		} {
 			if status, body := w.get(path+c.query, "Authorization", c.key); status != c.status || body["code"] != c.code {
@@ -168,6 +169,19 @@ func TestRefusals(t *testing.T) {
 		for _, scope := range []string{"organization", "directory"} {
 			if status, body := w.get(PathEvents+"?project=shop&"+scope+"="+nonsense, "Authorization", "Bearer "+adminKey); status != 200 || len(body["events"].([]any)) != 0 {
 				t.Errorf("%s %.10s: %d %v", scope, nonsense, status, body)
+			}
+		}
+	}
+	for _, path := range []string{PathEvents, PathStream} {
+		for method, status := range map[string]int{http.MethodPost: 405, http.MethodDelete: 405, http.MethodHead: 200} {
+			r, err := http.NewRequestWithContext(t.Context(), method, w.server.URL+path+"?project=shop&after=4", nil)
+			w.must(err)
+			r.Header.Set("Authorization", "Bearer "+adminKey)
+			response, err := http.DefaultClient.Do(r)
+			w.must(err)
+			_ = response.Body.Close()
+			if response.StatusCode != status || status == 405 && response.Header.Get("Allow") != http.MethodGet {
+				t.Errorf("%s %s: %s %v", method, path, response.Status, response.Header)
 			}
 		}
 	}

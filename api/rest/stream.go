@@ -21,6 +21,9 @@ const (
 // Stream serves GET /api/v1/events/stream as server-sent events (HTML §9.2). The id of each is its position, so a reader that
 // comes back with Last-Event-ID misses none.
 func (h *Handler) Stream(w http.ResponseWriter, r *http.Request) {
+	if !h.admit(w, r, http.MethodGet) {
+		return
+	}
 	q, err := h.query(r)
 	if err == nil {
 		err = h.begin(r, &q)

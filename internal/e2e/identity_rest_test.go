@@ -71,6 +71,8 @@ func TestPeopleOverREST(t *testing.T) {
 	same(t, "newest first, each once", got, []any{eve, bob, id})
 
 	p.people(http.MethodGet, "", "").problem(t, 400, "required", "organization")
+	p.people(http.MethodGet, "?organization=acme.example", "").problem(t, 404, "not_found", "organization")
+	p.people(http.MethodGet, at+"&user_name=ann", "").problem(t, 400, "unknown_parameter", "user_name")
 	p.people(http.MethodGet, at+"&limit=0", "").problem(t, 400, "invalid", "limit")
 	p.people(http.MethodGet, at+"&limit=101", "").problem(t, 400, "invalid", "limit")
 	p.people(http.MethodGet, at+"&after=junk", "").problem(t, 400, "invalid_cursor", "after")
@@ -80,7 +82,7 @@ func TestPeopleOverREST(t *testing.T) {
 		same(t, "people of no organization", len(list), 0)
 	}
 	p.people(http.MethodPost, "", `{}`).problem(t, 400, "required", "organization")
-	p.people(http.MethodPost, "", `{"organization": "nobody"}`).problem(t, 404, "not_found", "")
+	p.people(http.MethodPost, "", `{"organization": "nobody"}`).problem(t, 404, "not_found", "organization")
 	p.people(http.MethodPost, "", fmt.Sprintf(`{"organization": %q, "userName": "ANN"}`, organization)).problem(t, 409, "uniqueness", "")
 	for _, body := range []string{``, `[]`, `{"traits": {}} {}`, `{"unknown": 1}`, `{"active": "yes"}`} {
 		p.people(http.MethodPatch, "/"+id, body).problem(t, 400, "bad_request", "")
@@ -96,10 +98,49 @@ func TestPeopleOverREST(t *testing.T) {
 		p.get("/api/v1/identities"+at, "Authorization", authorization).problem(t, 401, "unauthorized", "")
 	}
 
+	if head := p.people(http.MethodHead, "/"+id, ""); head.StatusCode != 200 || len(head.body) > 0 {
+		t.Errorf("HEAD: %s %s", head.Status, head.body)
+	}
+
 	for _, gone := range []string{id, bob} {
 		p.people(http.MethodDelete, "/"+gone, "").empty(t, 204)
 		p.people(http.MethodGet, "/"+gone, "").problem(t, 404, "not_found", "")
 		p.people(http.MethodDelete, "/"+gone, "").problem(t, 404, "not_found", "")
 	}
 	p.scim(d, http.MethodGet, "Users/"+bob, nil).isSCIMError(t, 404)
+}
+
+func TestGroupsOfPeopleOverREST(t *testing.T) {
+	p := start(t, nil)
+	d := p.newDirectory(nil)
+	ann := p.person(d, "ann")
+	group := func(name, member string) string {
+		return p.scim(d, http.MethodPost, "Groups", object{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": name,
+			"externalId": "x-" + name, "members": []object{{"value": member}}}).resource(t, http.StatusCreated)["id"].(string)
+	}
+	inner := group("Inner", ann)
+	time.Sleep(2 * time.Millisecond) // ids have the order of their times
+	outer := group("Outer", inner)
+	ids := func(query string) (got []string, next any) {
+		page := p.people(http.MethodGet, "/"+ann+"/groups"+query, "").resource(t, 200)
+		for _, g := range page["groups"].([]any) {
+			got = append(got, g.(object)["id"].(string))
+		}
+		return got, page["next"]
+	}
+	for query, want := range map[string][]string{"": {inner}, "?effective=false": {inner}, "?effective=true": {inner, outer},
+		"?effective=true&limit=1": {inner}, "?effective=true&limit=1&after=" + inner: {outer}, "?effective=true&after=" + outer: nil} {
+		got, next := ids(query)
+		same(t, query, got, want)
+		same(t, query+" goes on", next != nil, query == "?effective=true&limit=1")
+	}
+	shown := p.people(http.MethodGet, "/"+ann+"/groups", "").resource(t, 200)["groups"]
+	same(t, "shown", shown, []object{{"id": inner, "displayName": "Inner", "externalId": "x-Inner"}})
+	made := p.people(http.MethodPost, "", fmt.Sprintf(`{"organization": %q}`, p.people(http.MethodGet, "/"+ann, "").resource(t, 200)["organization"]))
+	same(t, "of nobody's directory", p.people(http.MethodGet, "/"+made.resource(t, 201)["id"].(string)+"/groups", "").resource(t, 200), object{"groups": []any{}})
+	p.people(http.MethodGet, "/nobody/groups", "").problem(t, 404, "not_found", "")
+	p.people(http.MethodGet, "/"+ann+"/groups?effective=yes", "").problem(t, 400, "invalid", "effective")
+	p.people(http.MethodGet, "/"+ann+"/groups?limit=0", "").problem(t, 400, "invalid", "limit")
+	p.people(http.MethodPost, "/"+ann+"/groups", "{}").problem(t, 405, "method_not_allowed", "")
+	p.get("/api/v1/identities/"+ann+"/groups", "Authorization", "Bearer wrong").problem(t, 401, "unauthorized", "")
 }
