@@ -92,10 +92,13 @@ func (n *requestNode) Body() *string           { return optional(n.q.Body) }
 func (n *requestNode) At() graphql.Time        { return graphql.Time{Time: n.q.At} }
 func (n *requestNode) ExpiresAt() graphql.Time { return graphql.Time{Time: n.q.ExpiresAt} }
 
-func (n *directoryNode) Requests(ctx context.Context, args pageArgs) (*page[*requestNode], error) {
-	return newPage(args,
+func (n *directoryNode) Requests(ctx context.Context, args struct {
+	pageArgs
+	Refused *bool
+}) (*page[*requestNode], error) {
+	return newPage(args.pageArgs,
 		func(limit int, after string) (record.Page[dirsync.Request], error) {
-			return n.r.Directories.Requests(ctx, n.d, limit, after)
+			return n.r.Directories.Requests(ctx, n.d, args.Refused != nil && *args.Refused, limit, after)
 		},
 		func(q dirsync.Request) *requestNode { return &requestNode{q} }, nil)
 }

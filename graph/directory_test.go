@@ -333,6 +333,15 @@ func TestDirectoryRequests(t *testing.T) {
 	page = at(t, w.run(query, object{"d": d.ID, "after": at(t, page, "pageInfo", "endCursor")}), "directory", "requests")
 	equal(t, "next", []any{at(t, page, "nodes", 0, "path"), at(t, page, "pageInfo", "hasNextPage")}, []any{"/Users", false})
 	equal(t, "of another", at(t, w.run(query, object{"d": other.ID}), "directory", "requests", "nodes"), []any{})
+	must(t, w.dirsync.LogRequests(t.Context(), d, dirsync.Request{Method: "GET", Path: "/Users", Status: 200, At: w.now.Add(time.Minute)}))
+	const refused = `query($d: ID!, $refused: Boolean, $after: String) { directory(id: $d) { requests(refused: $refused, first: 1, after: $after) {
+		nodes { status } pageInfo { hasNextPage endCursor } } } }`
+	page = at(t, w.run(refused, object{"d": d.ID, "refused": true}), "directory", "requests")
+	equal(t, "the newest refusal", []any{at(t, page, "nodes", 0, "status"), at(t, page, "pageInfo", "hasNextPage")}, []any{401, true})
+	page = at(t, w.run(refused, object{"d": d.ID, "refused": true, "after": at(t, page, "pageInfo", "endCursor")}), "directory", "requests")
+	equal(t, "the next refusal", []any{at(t, page, "nodes", 0, "status"), at(t, page, "pageInfo", "hasNextPage")}, []any{400, false})
+	equal(t, "all", at(t, w.run(refused, object{"d": d.ID, "refused": false}), "directory", "requests", "nodes", 0, "status"), 200)
+	equal(t, "refusals of another", at(t, w.run(refused, object{"d": other.ID, "refused": true}), "directory", "requests", "nodes"), []any{})
 	w.mutate("clearDirectoryRequests", "ClearDirectoryRequestsInput", "directory { id }", object{"directoryId": d.ID})
 	equal(t, "cleared", at(t, w.run(query, object{"d": d.ID}), "directory", "requests", "nodes"), []any{})
 }

@@ -889,12 +889,12 @@ func TestRequestLog(t *testing.T) {
 	for n := range 3 {
 		must(t, w.directories.LogRequests(w.ctx, w.d, dirsync.Request{Method: "POST", Path: "/Users", Status: 200 + n, Body: "b"}))
 	}
-	page, err := w.directories.Requests(w.ctx, w.d, 10, "")
+	page, err := w.directories.Requests(w.ctx, w.d, false, 10, "")
 	if err != nil || len(page.Items) != 3 || page.Items[0].Status != 202 {
 		t.Errorf("log %+v, %v", page.Items, err)
 	}
 	w.now.Add(int64(2 * time.Hour))
-	page, err = w.directories.Requests(w.ctx, w.d, 10, "")
+	page, err = w.directories.Requests(w.ctx, w.d, false, 10, "")
 	if err != nil || len(page.Items) != 0 {
 		t.Errorf("the log outlives its time: %+v, %v", page.Items, err)
 	}

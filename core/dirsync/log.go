@@ -19,11 +19,19 @@ const requests = "scim_requests"
 
 var requestCollection = store.Collection{Name: requests, Expires: true, Sealed: true, Keys: record.Keys(requestHead), Indexes: []store.Index{
 	{Name: "by_directory", Fields: []string{"directory", "at"}},
+	{Name: "by_refusal", Fields: []string{"refused", "at"}}, // of a directory: its refusals alone
 }}
 
 func requestHead(r Request) store.Doc {
-	return store.Doc{ID: r.ID, Version: 1, ExpiresAt: r.ExpiresAt, Keys: map[string]string{"directory": r.DirectoryID, "at": key.Time(r.At)}}
+	keys := map[string]string{"directory": r.DirectoryID, "at": key.Time(r.At)}
+	if r.Status >= firstRefusal {
+		keys["refused"] = r.DirectoryID
+	}
+	return store.Doc{ID: r.ID, Version: 1, ExpiresAt: r.ExpiresAt, Keys: keys}
 }
+
+// firstRefusal is the first status of HTTP that says that a request was not done as it was asked.
+const firstRefusal = 400
 
 // Bytes that are kept of a request.
 const (
@@ -63,9 +71,13 @@ func short(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// Requests reads one page of a directory's log, newest first.
-func (s *Service) Requests(ctx context.Context, d Directory, limit int, after string) (record.Page[Request], error) {
-	return s.requests.List(ctx, store.Range{Index: "by_directory", Eq: []string{d.ID}, Desc: true, Limit: limit, After: after})
+// Requests reads one page of a directory's log, newest first; refused leaves what was answered as asked out.
+func (s *Service) Requests(ctx context.Context, d Directory, refused bool, limit int, after string) (record.Page[Request], error) {
+	index := "by_directory"
+	if refused {
+		index = "by_refusal"
+	}
+	return s.requests.List(ctx, store.Range{Index: index, Eq: []string{d.ID}, Desc: true, Limit: limit, After: after})
 }
 
 // ClearRequests empties a directory's log.
