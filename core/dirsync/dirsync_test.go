@@ -935,7 +935,7 @@ func TestLogKeepsNoSecretOfAPath(t *testing.T) {
 	} {
 		must(t, w.directories.ClearRequests(w.ctx, w.d))
 		must(t, w.directories.LogRequests(w.ctx, w.d, dirsync.Request{Method: "GET", Path: path}))
-		page, err := w.directories.Requests(w.ctx, w.d, 10, "")
+		page, err := w.directories.Requests(w.ctx, w.d, false, 10, "")
 		if err != nil || len(page.Items) != 1 || page.Items[0].Path != want {
 			t.Errorf("%s is kept as %+v, %v", path, page.Items, err)
 		}
