@@ -149,22 +149,27 @@ func (r Repo[T]) Once(ctx context.Context, op *store.Op, fn func() error) error 
 }
 
 // Plan commits what plan makes of what is there, once: plan runs anew on what is there when another commit was faster, which
-// raced may say of further errors, and is known by its first operation; no operations are nothing to do. Of a commit whose
-// answer was lost nothing is made twice.
+// raced may say of further errors, and is known by its first operation; no operations are nothing to do. A commit whose answer
+// was lost is sent again as it was, and nothing of it is made twice: what plan has set belongs to the commit that was made.
 func Plan(ctx context.Context, s *store.Store, plan func() ([]store.Op, error), raced func(error) bool) error {
-	var sent store.Op
-	lost := false
-	return store.Once(ctx, func(ctx context.Context) (bool, error) { return s.Made(ctx, sent) }, func() error {
-		ops, err := plan()
-		if err != nil || len(ops) == 0 {
-			return err
+	var known store.Op
+	var lost []store.Op // perhaps on its way still: it meets what it guards, or what it inserted
+	return store.Once(ctx, func(ctx context.Context) (bool, error) { return s.Made(ctx, known) }, func() error {
+		ops := lost
+		if ops == nil {
+			var err error
+			if ops, err = plan(); err != nil || len(ops) == 0 {
+				return err
+			}
+			known = ops[0]
 		}
-		if lost && ops[0].Kind != store.OpInsert && ops[0].Doc.Version != sent.Doc.Version { // it came late: never alter what is altered
-			return store.ErrConflict
+		err := s.Commit(ctx, ops...)
+		switch {
+		case errors.Is(err, store.ErrUncertain):
+			lost = ops
+		case !errors.Is(err, store.ErrUnavailable): // nothing of it can come any more
+			lost = nil
 		}
-		sent = ops[0]
-		err = s.Commit(ctx, ops...)
-		lost = lost || errors.Is(err, store.ErrUncertain)
 		if raced(err) {
 			return store.ErrConflict
 		}
@@ -180,26 +185,18 @@ func (r Repo[T]) Change(ctx context.Context, id string, change func(*T) error) (
 // ChangeWith is Change that commits operations of change's together with the value.
 func (r Repo[T]) ChangeWith(ctx context.Context, id string, change func(*T) ([]store.Op, error)) (T, error) {
 	var v T
-	var sent store.Op
-	lost := false
-	err := r.Once(ctx, &sent, func() error {
+	err := Plan(ctx, r.Store, func() ([]store.Op, error) {
 		now, err := r.Get(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if lost && r.Head(now).Version != sent.Doc.Version { // it came late: never alter what is altered
-			return store.ErrConflict
+		others, err := change(&now)
+		if err != nil {
+			return nil, err
 		}
 		v = now
-		others, err := change(&v)
-		if err != nil {
-			return err
-		}
-		sent = r.Update(v)
-		err = r.Store.Commit(ctx, append(others, sent)...)
-		lost = errors.Is(err, store.ErrUncertain)
-		return err
-	})
+		return append([]store.Op{r.Update(now)}, others...), nil
+	}, func(error) bool { return false })
 	r.SetVersion(&v, r.Head(v).Version+1)
 	return v, r.Fault(err)
 }

@@ -112,3 +112,65 @@ func TestRemove(t *testing.T) {
 		t.Errorf("a second time: %v", err)
 	}
 }
+
+// late is a backend whose first commit is answered by store.ErrUncertain and comes behind the look for it; the next answer
+// after that is lost as well.
+type late struct {
+	store.Backend
+	waits func() error // the commit
+	reads int
+}
+
+func (l *late) Commit(ctx context.Context, now time.Time, ops []store.Op) error {
+	if l.reads == 0 {
+		return l.Backend.Commit(ctx, now, ops)
+	}
+	if l.waits == nil {
+		l.waits = func() error { return l.Backend.Commit(ctx, now, ops) }
+		return store.ErrUncertain
+	}
+	return l.away()
+}
+
+func (l *late) Get(ctx context.Context, now time.Time, collection string, ids []string) ([]store.Doc, error) {
+	if l.reads++; l.reads == 3 {
+		return nil, l.away()
+	}
+	return l.Backend.Get(ctx, now, collection, ids)
+}
+
+func (l *late) away() error {
+	if err := l.waits(); err != nil {
+		return err
+	}
+	l.waits = func() error { return nil }
+	return store.ErrUnavailable
+}
+
+// What a plan has set is of the commit that was made, also where its answer was lost and planning anew would have failed.
+func TestPlanGivesWhatWasMade(t *testing.T) {
+	schema := store.Schema{{Name: things}}
+	s, err := store.New(&late{Backend: memory.New(schema)}, schema, store.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRepo(t)
+	r.Store = s
+	if err := s.Commit(t.Context(), r.Insert(thing{ID: "a", Name: "first"})); err != nil {
+		t.Fatal(err)
+	}
+	var set thing
+	err = Plan(t.Context(), s, func() (ops []store.Op, err error) {
+		if set, err = r.Get(t.Context(), "a"); err != nil {
+			return nil, err
+		}
+		set.Name += " mine"
+		return []store.Op{r.Update(set)}, nil
+	}, func(error) bool { return false })
+	if err != nil || set.Name != "first mine" || set.version != 1 {
+		t.Errorf("set %+v, %v", set, err)
+	}
+	if kept, err := r.Get(t.Context(), "a"); err != nil || kept.Name != set.Name || kept.version != 2 {
+		t.Errorf("kept %+v, %v", kept, err)
+	}
+}
