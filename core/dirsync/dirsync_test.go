@@ -18,6 +18,7 @@ import (
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/ports/mapping"
+	"github.com/portico-sso/portico/ports/store"
 )
 
 const deactivate = `[{"op":"replace","path":"active","value":false}]`
@@ -573,6 +574,32 @@ func TestDeletedMeanwhile(t *testing.T) {
 	_, err := w.directories.PatchGroup(w.ctx, w.d, g.ID, w.ops(`[{"op":"add","path":"members","value":[{"value":"`+u.ID+`"}]}]`), nil)
 	w.refused(err, fault.Invalid, "invalid_member")
 	same(t, "members", w.members(g.ID), []string{})
+}
+
+// TestNestedMeanwhile has a group join another one while a request deletes it: no membership is left of it.
+func TestNestedMeanwhile(t *testing.T) {
+	for _, warm := range []bool{false, true} { // without and with the guard's document
+		w := newWorld(t)
+		if warm {
+			w.group("x", w.group("y").ID)
+		}
+		outer := w.group("outer")
+		for how, join := range map[string]func(id string){
+			"patched": func(id string) {
+				w.patchGroup(outer.ID, `[{"op":"add","path":"members","value":[{"value":"`+id+`"}]}]`)
+			},
+			"created": func(id string) { w.group("around", id) },
+		} {
+			inner := w.group("inner").ID
+			meanwhile := func() { join(inner) }
+			w.backend.before.Store(&meanwhile)
+			must(t, w.directories.DeleteGroup(w.ctx, w.d, inner, nil))
+			around, err := w.records.Count(w.ctx, "scim_members", store.Range{Index: "by_member", Eq: []string{inner}})
+			if err != nil || around != 0 {
+				t.Errorf("%s, with a guard %t: %d memberships are left, %v", how, warm, around, err)
+			}
+		}
+	}
 }
 
 // TestProvisionedMeanwhile has a person sign in for the first time while they are provisioned: they are one identity.

@@ -174,6 +174,10 @@ func (s *Service) DeleteGroup(ctx context.Context, d Directory, groupID string, 
 		if !m.met(g.version) {
 			return nil, mismatch()
 		}
+		guard, err := s.guard(ctx, d, 0)
+		if err != nil {
+			return nil, err
+		}
 		told := []events.Event{g.event(d, now, events.GroupDeleted, events.PolisGroupDeleted)}
 		ops, removed, left, err := s.empty(ctx, d, g, now, maxLeaving)
 		if errors.Is(err, errTooLarge) {
@@ -186,7 +190,7 @@ func (s *Service) DeleteGroup(ctx context.Context, d Directory, groupID string, 
 			g.Deleted, g.ChangedAt = true, now
 			return []store.Op{s.groups.Update(g), s.Leases.Ask(jobGroup, g.ID, directoryOf(d)), s.Events.Outbox(d.ProjectID, told...)}, nil
 		}
-		return append(append([]store.Op{s.groups.Delete(g)}, ops...), s.Events.Outbox(d.ProjectID, append(removed, told...)...)), nil
+		return append(append([]store.Op{s.groups.Delete(g), guard}, ops...), s.Events.Outbox(d.ProjectID, append(removed, told...)...)), nil
 	})
 	s.woken(d)
 	return err

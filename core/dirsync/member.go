@@ -29,7 +29,7 @@ type membership struct {
 }
 
 // nesting is the guard of a directory's nested groups: a commit that makes a group a member of a group writes it, so that of
-// two that would close a cycle together one sees the other's.
+// two that would close a cycle together one sees the other's, and so does one that deletes the group meanwhile.
 type nesting struct {
 	ID    string `json:"id"` // of the directory
 	Edges int64  `json:"edges"`
@@ -48,6 +48,21 @@ const (
 var memberCollection = store.Collection{Name: members, Sealed: true, Keys: record.Keys(memberHead), Indexes: []store.Index{
 	{Name: byMember, Fields: []string{"member"}},
 }}
+
+// guard is the operation by which a commit meets those that nest groups in the directory meanwhile: with edges it is one of
+// them, and without it met all that it read of them, if it is asked for before. Deletions need it: to be nested does not change
+// a group, and where it is nested is not known from it.
+func (s *Service) guard(ctx context.Context, d Directory, edges int64) (store.Op, error) {
+	n, err := s.nesting.Get(ctx, d.ID)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return s.nesting.Insert(nesting{ID: d.ID, Edges: edges}), nil
+	case err != nil || edges == 0:
+		return s.nesting.Check(n), err
+	}
+	n.Edges += edges
+	return s.nesting.Update(n), nil
+}
 
 func memberHead(m membership) store.Doc {
 	return store.Doc{ID: m.ID, Version: m.version, Keys: map[string]string{"member": m.Member}}
@@ -523,7 +538,7 @@ func (s *Service) identitiesOf(ctx context.Context, people map[string]user) (map
 	return found, err
 }
 
-// nest refuses groups inside of themselves, and has others who nest groups in the directory meanwhile meet this commit.
+// nest refuses groups inside of themselves, and has others who nest or delete groups in the directory meanwhile meet this commit.
 func (m *memberPage) nest(ctx context.Context, values []string, inside map[string]group) error {
 	joining := map[string]bool{}
 	for _, value := range values {
@@ -531,18 +546,15 @@ func (m *memberPage) nest(ctx context.Context, values []string, inside map[strin
 			joining[value] = true
 		}
 	}
-	if len(joining) == 0 || m.create { // nobody knows a new group yet
+	if len(joining) == 0 {
 		return nil
 	}
-	guard, err := m.s.nesting.Get(ctx, m.d.ID) // before what it guards is read
-	switch {
-	case fault.Is(err, fault.NotFound):
-		m.ops = append(m.ops, m.s.nesting.Insert(nesting{ID: m.d.ID, Edges: int64(len(joining))}))
-	case err != nil:
+	guard, err := m.s.guard(ctx, m.d, int64(len(joining)))
+	if err != nil {
 		return err
-	default:
-		guard.Edges += int64(len(joining))
-		m.ops = append(m.ops, m.s.nesting.Update(guard))
+	}
+	if m.ops = append(m.ops, guard); m.create { // nobody knows a new group yet
+		return nil
 	}
 	around := map[string]bool{m.g.ID: true}
 	for wave := []string{m.g.ID}; len(wave) > 0; wave = wave[1:] {
