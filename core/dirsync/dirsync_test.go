@@ -602,6 +602,14 @@ func TestNestedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestRemovedByKind has a PATCH add members of whom it does not say what they are, and remove all of one kind.
+func TestRemovedByKind(t *testing.T) {
+	w := newWorld(t)
+	user, inner, g := w.create("ada").ID, w.group("inner").ID, w.group("team")
+	w.patchGroup(g.ID, `[{"op":"add","path":"members","value":[{"value":"`+user+`"},{"value":"`+inner+`"}]},{"op":"remove","path":"members[type eq \"User\"]"}]`)
+	same(t, "members", w.members(g.ID), []string{inner})
+}
+
 // TestProvisionedMeanwhile has a person sign in for the first time while they are provisioned: they are one identity.
 func TestProvisionedMeanwhile(t *testing.T) {
 	for _, c := range []struct{ subject, address string }{{"s", "ada@example.com"}, {"ext-ada", ""}, {"Ada", ""}} {

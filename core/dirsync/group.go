@@ -115,8 +115,7 @@ func (s *Service) CreateGroup(ctx context.Context, d Directory, r scim.Resource)
 	first := group{ID: s.IDs.UUID(), OrganizationID: d.OrganizationID, DirectoryID: d.ID, Shares: d.Type == GoogleAPI, CreatedAt: now}
 	first.set(r, now)
 	c := s.newChange(d, now, &first, nil)
-	c.want(scim.MemberChange{Kind: scim.AddMembers, Members: list})
-	return c.run(ctx)
+	return c.run(ctx, scim.MemberChange{Kind: scim.AddMembers, Members: list})
 }
 
 // Group reads a group, without its members. Faults: NotFound.
@@ -137,8 +136,7 @@ func (s *Service) ReplaceGroup(ctx context.Context, d Directory, groupID string,
 	}
 	c := s.newChange(d, s.now(), &group{ID: groupID, DirectoryID: d.ID}, func(scim.Resource) (scim.Resource, error) { return r, nil })
 	c.match = m
-	c.want(scim.MemberChange{Kind: scim.ReplaceMembers, Members: list})
-	return c.run(ctx)
+	return c.run(ctx, scim.MemberChange{Kind: scim.ReplaceMembers, Members: list})
 }
 
 // PatchGroup changes a group by the operations of scim.ReadPatch. Faults: as ReplaceGroup, and *scim.Error.
@@ -156,10 +154,7 @@ func (s *Service) PatchGroup(ctx context.Context, d Directory, groupID string, o
 		return r, err
 	})
 	c.match = m
-	for _, change := range list {
-		c.want(change)
-	}
-	return c.run(ctx)
+	return c.run(ctx, list...)
 }
 
 // DeleteGroup removes a group. One with many members is gone at once, and a job takes the memberships away.

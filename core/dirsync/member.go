@@ -193,7 +193,7 @@ func (s *Service) newChange(d Directory, now time.Time, first *group, alter func
 }
 
 // want adds one change of the members to those before it.
-func (c *groupChange) want(change scim.MemberChange) {
+func (c *groupChange) want(ctx context.Context, change scim.MemberChange) error {
 	if change.Kind == scim.ReplaceMembers || change.Kind == scim.ClearMembers {
 		c.wanted, c.order, c.filters, c.keep = map[string]*scim.Member{}, nil, nil, false
 	}
@@ -208,14 +208,50 @@ func (c *groupChange) want(change scim.MemberChange) {
 		c.wanted[change.Members[i].Value] = m
 	}
 	if change.Kind != scim.RemoveMembers || change.Filter == nil {
-		return
+		return nil
 	}
 	c.filters = append(c.filters, change)
-	for value, m := range c.wanted {
-		if m != nil && change.Match(*m) {
+	joining := c.joining()
+	kinds, err := c.kinds(ctx, joining) // what a client says of it, or does not, is not asked
+	if err != nil {
+		return err
+	}
+	for _, value := range joining {
+		m := *c.wanted[value]
+		m.Type = kinds[value]
+		if change.Match(m) {
 			c.wanted[value] = nil
 		}
 	}
+	return nil
+}
+
+// joining are those who are to be in.
+func (c *groupChange) joining() (values []string) {
+	for _, value := range c.order {
+		if c.wanted[value] != nil {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// kinds says of the users and groups of the directory among some values which of both they are.
+func (c *groupChange) kinds(ctx context.Context, values []string) (map[string]string, error) {
+	kinds := make(map[string]string, len(values))
+	for chunk := range slices.Chunk(values, store.MaxPage) {
+		people, groups, err := c.s.resolve(ctx, c.d, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for value := range people {
+			kinds[value] = "User"
+		}
+		for value := range groups {
+			kinds[value] = "Group"
+		}
+	}
+	return kinds, nil
 }
 
 // leaving adds to what is wanted the present members that are to leave.
@@ -252,9 +288,14 @@ const (
 // errTooLarge says that the events of a commit are too large together.
 var errTooLarge = errors.New("dirsync: too much for one commit")
 
-// run applies the change: in one commit, or where the members are too many, in pages that each are complete in themselves,
-// the group first; to repeat it completes it.
-func (c *groupChange) run(ctx context.Context) (Changed, error) {
+// run applies the change, with those of members: in one commit, or where the members are too many, in pages that each are
+// complete in themselves, the group first; to repeat it completes it.
+func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Changed, error) {
+	for _, change := range members {
+		if err := c.want(ctx, change); err != nil {
+			return Changed{}, err
+		}
+	}
 	if err := c.leaving(ctx); err != nil {
 		return Changed{}, err
 	}
@@ -295,21 +336,14 @@ func (c *groupChange) resolveAll(ctx context.Context) error {
 			return err
 		}
 	}
-	var ids []string
-	for _, value := range c.order {
-		if c.wanted[value] != nil {
-			ids = append(ids, value)
-		}
+	joining := c.joining()
+	kinds, err := c.kinds(ctx, joining)
+	if err != nil {
+		return err
 	}
-	for chunk := range slices.Chunk(ids, store.MaxPage) {
-		people, groups, err := c.s.resolve(ctx, c.d, chunk)
-		if err != nil {
-			return err
-		}
-		for _, value := range chunk {
-			if _, isUser := people[value]; !isUser && groups[value].ID == "" {
-				return noMember(value)
-			}
+	for _, value := range joining {
+		if kinds[value] == "" {
+			return noMember(value)
 		}
 	}
 	return nil
