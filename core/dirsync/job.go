@@ -98,21 +98,17 @@ func (s *Service) touchAll(ctx context.Context, d Directory, list []membership, 
 	if len(ids) == 0 {
 		return nil, nil, nil
 	}
+	identities, err := s.identitiesOf(ctx, ids)
+	if err != nil {
+		return nil, nil, err
+	}
 	people, err := s.users.GetMany(ctx, ids)
 	if err != nil {
 		return nil, nil, err
 	}
-	byID := make(map[string]user, len(people))
 	for _, u := range people {
-		byID[u.ID] = u
-	}
-	identities, err := s.identitiesOf(ctx, byID)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, userID := range ids {
-		if i, ok := identities[userID]; ok {
-			op, e := s.touch(d, i, byID[userID], polis, g, now)
+		if i, ok := identities[u.ID]; ok {
+			op, e := s.touch(d, i, u, polis, g, now)
 			ops, told = append(ops, op), append(told, e)
 		}
 	}

@@ -254,13 +254,11 @@ func (c *groupChange) kinds(ctx context.Context, values []string) (map[string]st
 	return kinds, nil
 }
 
-// leaving adds to what is wanted the present members that are to leave.
+// leaving adds to what is wanted the present members that are to leave. Read behind the group, they are who is in it at the
+// version that the first commit meets.
 func (c *groupChange) leaving(ctx context.Context) error {
 	if c.alter == nil || c.keep && len(c.filters) == 0 {
 		return nil
-	}
-	if _, err := c.s.groupOf(ctx, c.d, c.first.ID); err != nil {
-		return err
 	}
 	return c.s.eachMember(ctx, c.first.ID, func(page []membership) error {
 		for _, m := range page {
@@ -288,6 +286,7 @@ const (
 // errTooLarge says that the events of a commit are too large together.
 var errTooLarge = errors.New("dirsync: too much for one commit")
 
+<<<<<<< Updated upstream
 // run applies the change, with those of members: in one commit, or where the members are too many, in pages that each are
 // complete in themselves, the group first; to repeat it completes it.
 func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Changed, error) {
@@ -304,11 +303,16 @@ func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Ch
 			return Changed{}, err
 		}
 	}
+=======
+// run applies the change: in one commit, or where the members are too many, in pages that each are complete in themselves,
+// the group first; to repeat it completes it.
+func (c *groupChange) run(ctx context.Context) (Changed, error) {
+>>>>>>> Stashed changes
 	step := maxChanged
 	for begin := true; begin || len(c.order) > 0; {
-		n, done := min(step, len(c.order)), false
+		n, done := 0, false
 		err := c.s.once(ctx, func() (ops []store.Op, err error) {
-			ops, err = c.page(ctx, c.order[:n], begin)
+			ops, n, err = c.page(ctx, step, begin)
 			done = len(ops) > 0 || done && err != nil
 			return ops, err
 		})
@@ -331,6 +335,7 @@ func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Ch
 
 // resolveAll refuses a change too large for one commit, before anything of it is done, whose members are not all there.
 func (c *groupChange) resolveAll(ctx context.Context) error {
+<<<<<<< Updated upstream
 	if c.alter != nil {
 		if _, err := c.s.groupOf(ctx, c.d, c.first.ID); err != nil {
 			return err
@@ -340,6 +345,13 @@ func (c *groupChange) resolveAll(ctx context.Context) error {
 	kinds, err := c.kinds(ctx, joining)
 	if err != nil {
 		return err
+=======
+	var ids []string
+	for _, value := range c.order {
+		if c.wanted[value] != nil {
+			ids = append(ids, value)
+		}
+>>>>>>> Stashed changes
 	}
 	for _, value := range joining {
 		if kinds[value] == "" {
@@ -385,13 +397,27 @@ func wellFormed(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !id.IsUUID(v) })
 }
 
-// page makes the commit that has some members in or out, as is wanted, and with begin what else the change says.
-func (c *groupChange) page(ctx context.Context, values []string, begin bool) ([]store.Op, error) {
+// page makes the commit that has the next members in or out, as is wanted, at most limit of them and n in fact, and with begin
+// what else the change says.
+func (c *groupChange) page(ctx context.Context, limit int, begin bool) (ops []store.Op, n int, err error) {
 	create := begin && c.alter == nil
 	g, changed, err := c.subject(ctx, begin)
-	if err != nil {
-		return nil, err
+	if err == nil && begin {
+		err = c.leaving(ctx)
 	}
+	if err == nil && begin && len(c.order) > maxChanged {
+		err = c.resolveAll(ctx)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	values := c.order[:min(limit, len(c.order))]
+	ops, err = c.commit(ctx, g, values, create, changed)
+	return ops, len(values), err
+}
+
+// commit is the operations of page on a group as it is to be.
+func (c *groupChange) commit(ctx context.Context, g group, values []string, create, changed bool) ([]store.Op, error) {
 	m := &memberPage{groupChange: c, g: &g, create: create}
 	if err := m.plan(ctx, values); err != nil {
 		return nil, err
@@ -470,15 +496,15 @@ func (m *memberPage) plan(ctx context.Context, values []string) error {
 	if len(concerned) == 0 {
 		return nil
 	}
+	identities, err := m.s.identitiesOf(ctx, wellFormed(concerned))
+	if err != nil {
+		return err
+	}
 	people, inside, err := m.s.resolve(ctx, m.d, concerned)
 	if err != nil {
 		return err
 	}
 	if err := m.nest(ctx, concerned, inside); err != nil {
-		return err
-	}
-	identities, err := m.s.identitiesOf(ctx, people)
-	if err != nil {
 		return err
 	}
 	for _, value := range concerned {
@@ -556,14 +582,12 @@ func (s *Service) touch(d Directory, i identity.Identity, u user, polis string, 
 	return s.Identities.Touch(i, e)
 }
 
-func (s *Service) identitiesOf(ctx context.Context, people map[string]user) (map[string]identity.Identity, error) {
-	found := make(map[string]identity.Identity, len(people))
-	if len(people) == 0 {
+// identitiesOf reads the identities of users, before the users are read: whoever changes a user in between has changed the
+// identity, so that what is told of it by Touch is not committed.
+func (s *Service) identitiesOf(ctx context.Context, ids []string) (map[string]identity.Identity, error) {
+	found := make(map[string]identity.Identity, len(ids))
+	if len(ids) == 0 {
 		return found, nil
-	}
-	ids := make([]string, 0, len(people))
-	for userID := range people {
-		ids = append(ids, userID)
 	}
 	list, err := s.Identities.GetMany(ctx, ids)
 	for _, i := range list {
