@@ -87,24 +87,29 @@ type senders struct {
 	mu     sync.Mutex
 	busy   map[string]bool
 	paused map[string]time.Time
+	next   string // the first endpoint that there was no room for, when it was last looked; "" if there was
 	all    sync.WaitGroup
 }
 
-// begin says whether the endpoint is free for another worker.
-func (w *senders) begin(endpointID string, now time.Time) bool {
+// begin says whether the endpoint is free for another worker, and whether there is room for it.
+func (w *senders) begin(endpointID string, now time.Time) (free, room bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if until, ok := w.paused[endpointID]; ok {
 		if now.Before(until) {
-			return false
+			return false, true
 		}
 		delete(w.paused, endpointID)
 	}
-	if w.busy[endpointID] || len(w.busy) >= maxSenders {
-		return false
+	if w.busy[endpointID] {
+		return false, true
+	}
+	if len(w.busy) >= maxSenders {
+		w.next = endpointID
+		return true, false
 	}
 	w.busy[endpointID] = true
-	return true
+	return true, true
 }
 
 func (w *senders) end(endpointID string) {
@@ -112,6 +117,23 @@ func (w *senders) end(endpointID string) {
 	defer w.mu.Unlock()
 	delete(w.busy, endpointID)
 }
+
+// turn is the endpoint whose turn it is, or "" where none waits.
+func (w *senders) turn() (endpointID string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.next
+}
+
+// roomy says that none waits any more.
+func (w *senders) roomy() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next = ""
+}
+
+// crowded reports whether some endpoint waits for room.
+func (w *senders) crowded() bool { return w.turn() != "" }
 
 // Due receives when this instance has something to deliver.
 func (s *Service) Due() <-chan struct{} { return s.due }
@@ -141,14 +163,38 @@ func (s *Service) Deliver(ctx context.Context) error {
 }
 
 func (s *Service) dispatch(ctx context.Context, done func(progressed bool)) (begun int, err error) {
-	for from := "\x01"; ctx.Err() == nil; {
-		first, err := s.deliveries.Range(ctx, store.Range{Index: byDue, From: from, Limit: 1})
-		if err != nil || len(first) == 0 {
+	turn := s.senders.turn()
+	over := []store.Range{{Index: byDue, From: max(turn, "\x01")}}
+	if turn != "" { // and those before it behind all others
+		over = append(over, store.Range{Index: byDue, From: "\x01", To: turn})
+	}
+	for _, r := range over {
+		n, room, err := s.dispatchSome(ctx, r, done)
+		if begun += n; err != nil || !room {
 			return begun, err
 		}
+	}
+	s.senders.roomy()
+	return begun, ctx.Err()
+}
+
+// dispatchSome is dispatch for some endpoints; room is false where others wait behind them.
+func (s *Service) dispatchSome(ctx context.Context, r store.Range, done func(progressed bool)) (begun int, room bool, err error) {
+	for r.Limit = 1; ctx.Err() == nil; {
+		first, err := s.deliveries.Range(ctx, r)
+		if err != nil || len(first) == 0 {
+			return begun, true, err
+		}
 		endpointID, now := first[0].EndpointID, s.now()
-		from = endpointID + "\x01" // the next endpoint
-		if first[0].DueAt.After(now) || !s.senders.begin(endpointID, now) {
+		r.From = endpointID + "\x01" // the next endpoint
+		if first[0].DueAt.After(now) {
+			continue
+		}
+		free, room := s.senders.begin(endpointID, now)
+		if !room {
+			return begun, false, nil
+		}
+		if !free {
 			continue
 		}
 		begun++
@@ -159,12 +205,12 @@ func (s *Service) dispatch(ctx context.Context, done func(progressed bool)) (beg
 				s.Logger.ErrorContext(ctx, "deliveries not made; trying again", "endpoint_id", endpointID, "error", err)
 			}
 			if progressed {
-				ring(s.due) // what came meanwhile found the endpoint busy
+				ring(s.due) // what came meanwhile found the endpoint busy, or no room
 			}
 			done(progressed)
 		})
 	}
-	return begun, ctx.Err()
+	return begun, true, ctx.Err()
 }
 
 // sender is the serving of one endpoint, under its lease.
@@ -175,12 +221,13 @@ type sender struct {
 	mu       sync.Mutex
 	health   health
 	changed  bool // health
+	began    time.Time
 }
 
-// serve delivers what is due at an endpoint.
+// serve delivers what is due at an endpoint, for as long as no other one waits for its turn.
 func (s *Service) serve(ctx context.Context, endpointID string) (progressed bool, err error) {
 	for ctx.Err() == nil {
-		w := &sender{Service: s}
+		w := &sender{Service: s, began: s.now()}
 		if w.endpoint, err = s.target(ctx, endpointID); err != nil && !fault.Is(err, fault.NotFound) {
 			return progressed, err
 		}
@@ -220,8 +267,16 @@ func (s *Service) serve(ctx context.Context, endpointID string) (progressed bool
 			return progressed, err
 		}
 		progressed = true
+		if s.senders.crowded() {
+			break
+		}
 	}
 	return progressed, nil
+}
+
+// over reports whether it is another endpoint's turn.
+func (w *sender) over() bool {
+	return w.now().Sub(w.began) > CallTime && w.senders.crowded()
 }
 
 // target reads an endpoint that has something to be sent.
@@ -400,7 +455,7 @@ func (o outcome) nobody() bool {
 
 // send makes one call for deliveries and settles them. ok is false where they were not taken.
 func (w *sender) send(ctx context.Context, list []Delivery) (ok bool, err error) {
-	if w.resting() || ctx.Err() != nil {
+	if w.resting() || w.over() || ctx.Err() != nil {
 		return false, ctx.Err()
 	}
 	if w.held.Remaining() < CallTime+senderLease/12 {

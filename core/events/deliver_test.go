@@ -553,3 +553,35 @@ func TestEndpointInput(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 }
+
+// TestManyEndpointsTakeTurns has more endpoints than are served at a time, each with more than two turns' worth: none has a third
+// turn before each has had one.
+func TestManyEndpointsTakeTurns(t *testing.T) {
+	b := newBench(t)
+	s := b.service()
+	const many = maxSenders + 8
+	for i := range many {
+		scope := []Scope{{ProjectID: project}, {ProjectID: project, OrganizationID: "org"}, {ProjectID: project, DirectoryID: "dir"}}[i%3]
+		_, err := s.CreateEndpoint(t.Context(), scope, Input{URL: ptr(fmt.Sprintf("https://receiver.example/%d", i))})
+		b.must(err)
+	}
+	const each = 2*duePage + 10
+	for i := range each {
+		b.write(s, user(fmt.Sprint("u", i), 1))
+	}
+	b.tell(s)
+	calls := map[string]int{}
+	for n, q := range b.calls {
+		if calls[q.URL]++; len(calls) < many && calls[q.URL] > 2*duePage {
+			t.Fatalf("%s has a third turn with call %d, while only %d endpoints have had one", q.URL, n, len(calls))
+		}
+	}
+	for url, n := range calls {
+		if n != each {
+			t.Errorf("%s is called %d times", url, n)
+		}
+	}
+	if len(calls) != many {
+		t.Errorf("%d endpoints are called, of %d", len(calls), many)
+	}
+}
