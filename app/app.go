@@ -159,7 +159,7 @@ type Services struct {
 	SSO           *sso.Service
 	OAuth         *oauth.Service
 	Directories   *dirsync.Service
-	Google        *google.Service // nil where there is no client for it
+	Google        *google.Service
 	Admin         *admin.Service
 	Signing       *keypair.Signing
 
@@ -216,7 +216,7 @@ func newServices(ctx context.Context, c Config, o options, ids id.Source, record
 		Mapper: mapper,
 	})
 	s.SSO.Directories = s.Directories.CountDirectories
-	s.Google = newGoogle(c, o, ids, records, sessions, s)
+	s.Google = newGoogle(c, o, ids, records, sessions, secret, s)
 	return s, nil
 }
 

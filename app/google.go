@@ -14,6 +14,7 @@ import (
 	apigoogle "github.com/portico-sso/portico/api/google"
 	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/api/pages"
+	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -24,32 +25,28 @@ const (
 	googleTime  = 45 * time.Second // of one page of a listing
 )
 
-// newGoogle makes what reads Google Workspaces; nil where there is no client for it.
-func newGoogle(c Config, o options, ids id.Source, records Records, sessions Sessions, s *Services) *google.Service {
+// newGoogle makes what reads Google Workspaces; nothing is read where there is no client for it.
+func newGoogle(c Config, o options, ids id.Source, records Records, sessions Sessions, secret []byte, s *Services) *google.Service {
+	to := google.Options{
+		Records: records.Store, Sessions: sessions.Store, IDs: ids, Projects: s.Projects, Directories: s.Directories, Leases: s.Leases,
+		Secret: secret, PublicURL: c.PublicURL, Logger: o.logger,
+	}
 	if c.GoogleClientID == "" {
-		return nil
+		return google.New(to)
 	}
 	from := adapter.Options{ClientID: c.GoogleClientID, ClientSecret: string(c.GoogleClientSecret),
 		Send: outbound.New(outbound.Options{AllowPrivate: c.AllowPrivateNetworks, Timeout: googleTime})}
 	if o.googleAt != "" {
-		from.AuthURL, from.TokenURL, from.APIURL = o.googleAt+"/auth", o.googleAt+"/token", o.googleAt
+		from.AuthURL, from.TokenURL, from.RevokeURL, from.APIURL = o.googleAt+"/auth", o.googleAt+"/token", o.googleAt+"/revoke", o.googleAt
 	}
-	return google.New(google.Options{
-		Records: records.Store, Sessions: sessions.Store, IDs: ids, Projects: s.Projects, Directories: s.Directories, Leases: s.Leases,
-		Source: adapter.New(from), PublicURL: c.PublicURL, Logger: o.logger,
-	})
+	to.Source = adapter.New(from)
+	return google.New(to)
 }
 
 // mountGoogle mounts where an administrator connects a workspace. The callback takes GET alone, not even HEAD: it is taken once.
 func mountGoogle(r chi.Router, s *google.Service, p *pages.Pages, c Config) {
 	refuse := func(err error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { p.Plain(w, r, err) }
-	}
-	if s == nil {
-		none := refuse(fault.New(fault.NotFound, "not_configured", "Google Workspace is not set up here: PORTICO_GOOGLE_CLIENT_ID is not given."))
-		r.Get(google.PathAuthorize, none)
-		r.Get(google.PathCallback, none)
-		return
 	}
 	h := &apigoogle.Handler{Google: s, Pages: p}
 	tooMany := refuse(fault.New(fault.TooMany, "too_many", "Too many requests come from this address. Wait a minute."))
@@ -63,9 +60,6 @@ func mountGoogle(r chi.Router, s *google.Service, p *pages.Pages, c Config) {
 
 // googleInBackground reads workspaces: those that were connected at once, all again and again.
 func googleInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
-	if s.Google == nil {
-		return
-	}
 	inBackground(lc, googleEvery, s.Google.Waiting(), func(ctx context.Context) {
 		if err := s.Google.SyncDue(ctx); err != nil && ctx.Err() == nil {
 			logger.WarnContext(ctx, "google workspaces not synced", "error", err)
@@ -73,10 +67,13 @@ func googleInBackground(lc fx.Lifecycle, logger *slog.Logger, s *Services) {
 	})
 }
 
-// syncGoogle is what Polis's cron endpoint asks for; nil where there is nothing to ask.
-func syncGoogle(s *Services) func() {
-	if s.Google == nil {
+// googleLink is where an administrator connects a workspace, for Polis's clients; nil where there is nothing to connect by.
+func googleLink(s *Services) func(dirsync.Directory) string {
+	if s.Google.Source == nil {
 		return nil
 	}
-	return s.Google.SyncSoon
+	return func(d dirsync.Directory) string {
+		address, _, _ := s.Google.Link(d, "", 0) // of a directory of this type, for the usual time: it fails for nothing
+		return address
+	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -21,7 +22,7 @@ func TestGoogleWorkspace(t *testing.T) {
 	w.Users = []googlefake.User{googlefake.Person("u1", "ada@acme.example", "Ada", "Lovelace", "/")}
 	server := httptest.NewUnstartedServer(nil)
 	a, err := New(t.Context(), Config{
-		PublicURL: "http://" + server.Listener.Addr().String(), DatabaseURL: "memory:", AllowPrivateNetworks: privateNetworks,
+		PublicURL: "http://" + server.Listener.Addr().String(), DatabaseURL: "memory:", AllowPrivateNetworks: privateNetworks, AdminKeys: []string{"pk_admin"},
 		GoogleClientID: googlefake.ClientID, GoogleClientSecret: googlefake.ClientSecret,
 	}, WithLogger(slog.New(slog.DiscardHandler)), func(o *options) { o.googleAt = w.URL })
 	if err != nil {
@@ -62,12 +63,33 @@ func TestGoogleWorkspace(t *testing.T) {
 		}
 		return response.StatusCode, string(body)
 	}
-	link := google.PathAuthorize + "?directoryId=" + d.ID
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/dsync/"+d.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Api-Key pk_admin")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var shown struct {
+		Data struct {
+			URL string `json:"google_authorization_url"`
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&shown); err != nil {
+		t.Fatal(err)
+	}
+	link := strings.TrimPrefix(shown.Data.URL, server.URL) + "?directoryId=" + d.ID // as Polis's clients do
+	if status, body := get(&http.Client{Jar: jar}, google.PathAuthorize+"?directoryId="+d.ID); status != http.StatusForbidden || !strings.Contains(body, "Ask for a new one") {
+		t.Errorf("whoever knows the id: %d %s", status, body)
+	}
+	if status, _ := get(&http.Client{Jar: jar}, link+"x"); status != http.StatusForbidden {
+		t.Errorf("another directory's id behind a link: %d", status)
+	}
 	if status, body := get(&http.Client{}, link); status != http.StatusForbidden || !strings.Contains(body, "browser") {
 		t.Errorf("a browser that keeps no cookie: %d %s", status, body)
-	}
-	if status, _ := get(&http.Client{Jar: jar}, google.PathAuthorize+"?directoryId=unknown"); status != http.StatusNotFound {
-		t.Errorf("an unknown directory: %d", status)
 	}
 	if status, body := get(&http.Client{Jar: jar}, link); status != http.StatusOK || body != "Authorized done successfully. You may close this window." {
 		t.Fatalf("%d %s", status, body)

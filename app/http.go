@@ -35,7 +35,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 	if err != nil {
 		return nil, err
 	}
-	ofPolis := polis.New(polis.Services{SyncGoogle: syncGoogle(s), Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Directories: s.Directories,
+	ofPolis := polis.New(polis.Services{SyncGoogle: s.Google.SyncSoon, GoogleLink: googleLink(s), Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Directories: s.Directories,
 		Events: s.Events, Admin: s.Admin, Logger: logger, Now: o.now, PublicURL: c.PublicURL})
 
 	r := chi.NewRouter()

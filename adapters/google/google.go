@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type Options struct {
 	ClientID, ClientSecret string
 	Send                   outbound.Sender
 
-	AuthURL, TokenURL, APIURL string
+	AuthURL, TokenURL, RevokeURL, APIURL string
 }
 
 const (
@@ -33,7 +34,9 @@ const (
 	groupPage = 200
 )
 
+// openid and email say who gives the grant, and of which workspace.
 var scopes = strings.Join([]string{
+	"openid", "email",
 	"https://www.googleapis.com/auth/admin.directory.user.readonly",
 	"https://www.googleapis.com/auth/admin.directory.group.readonly",
 	"https://www.googleapis.com/auth/admin.directory.group.member.readonly",
@@ -53,6 +56,7 @@ func New(o Options) *Client {
 	}
 	set(&o.AuthURL, "https://accounts.google.com/o/oauth2/v2/auth")
 	set(&o.TokenURL, "https://oauth2.googleapis.com/token")
+	set(&o.RevokeURL, "https://oauth2.googleapis.com/revoke")
 	set(&o.APIURL, "https://admin.googleapis.com")
 	return &Client{o}
 }
@@ -86,6 +90,7 @@ func (c *Client) tokens(ctx context.Context, form url.Values) (directory.Tokens,
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
 		Expires int64  `json:"expires_in"`
+		IDToken string `json:"id_token"`
 		Error   string `json:"error"`
 	}
 	if err := json.Unmarshal(a.Body, &answer); err != nil {
@@ -97,7 +102,49 @@ func (c *Client) tokens(ctx context.Context, form url.Values) (directory.Tokens,
 	case answer.Access == "" || answer.Expires <= 0:
 		return directory.Tokens{}, fmt.Errorf("%w: no token", directory.ErrMalformed)
 	}
-	return directory.Tokens{Access: answer.Access, Refresh: answer.Refresh, Expires: time.Duration(min(answer.Expires, 86400)) * time.Second}, nil
+	who := c.whose(answer.IDToken)
+	return directory.Tokens{Access: answer.Access, Refresh: answer.Refresh, Expires: time.Duration(min(answer.Expires, 86400)) * time.Second,
+		Email: who.Email, Domain: strings.ToLower(who.Domain)}, nil
+}
+
+// claims are of an ID token (https://developers.google.com/identity/openid-connect/openid-connect#an-id-tokens-payload).
+type claims struct {
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	Email    string `json:"email"`
+	Domain   string `json:"hd"`
+}
+
+// whose reads an ID token. It came from the token endpoint itself, so TLS stands for its signature (OpenID Connect Core §3.1.3.7).
+// Of one that is not for us nothing is believed.
+func (c *Client) whose(idToken string) (who claims) {
+	parts := strings.Split(idToken, ".")
+	if len(parts) != 3 {
+		return claims{}
+	}
+	body, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(body, &who) != nil || who.Audience != c.o.ClientID ||
+		who.Issuer != "https://accounts.google.com" && who.Issuer != "accounts.google.com" {
+		return claims{}
+	}
+	return who
+}
+
+// Revoke implements directory.Directory (https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke).
+func (c *Client) Revoke(ctx context.Context, refreshToken string) error {
+	a, err := c.send(ctx, outbound.Request{Method: "POST", URL: c.o.RevokeURL, Body: []byte(url.Values{"token": {refreshToken}}.Encode()), MaxBytes: maxTokens,
+		Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}})
+	if err != nil || a.Status == 200 {
+		return err
+	}
+	var answer struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(a.Body, &answer) // the status says enough
+	if answer.Error == "invalid_token" {
+		return nil
+	}
+	return fmt.Errorf("%w: the revocation endpoint answered %d %.100q", directory.ErrMalformed, a.Status, answer.Error)
 }
 
 // send has an answer that is not about load.
@@ -175,32 +222,81 @@ type user struct {
 	CustomerID   string `json:"customerId"`
 	PrimaryEmail string `json:"primaryEmail"`
 	Name         struct {
-		GivenName  string `json:"givenName"`
-		FamilyName string `json:"familyName"`
+		GivenName   string `json:"givenName"`
+		FamilyName  string `json:"familyName"`
+		FullName    string `json:"fullName"`
+		DisplayName string `json:"displayName"`
 	} `json:"name"`
-	Suspended   bool   `json:"suspended"`
-	Archived    bool   `json:"archived"`
-	OrgUnitPath string `json:"orgUnitPath"`
+	Suspended   bool     `json:"suspended"`
+	Archived    bool     `json:"archived"`
+	OrgUnitPath string   `json:"orgUnitPath"`
+	Aliases     []string `json:"aliases"`
 	Emails      []struct {
 		Address string `json:"address"`
-		Type    string `json:"type"`
-		Primary bool   `json:"primary"`
+		typed
 	} `json:"emails"`
 	Phones []struct {
-		Value   string `json:"value"`
-		Type    string `json:"type"`
-		Primary bool   `json:"primary"`
-	} `json:"phones"`
-	Organizations []struct {
-		Title      string `json:"title"`
-		Department string `json:"department"`
-		CostCenter string `json:"costCenter"`
-		Primary    bool   `json:"primary"`
-	} `json:"organizations"`
-	ExternalIDs []struct {
 		Value string `json:"value"`
-		Type  string `json:"type"`
-	} `json:"externalIds"`
+		typed
+	} `json:"phones"`
+	IMs []struct {
+		IM       string `json:"im"`
+		Protocol string `json:"protocol"`
+		Primary  bool   `json:"primary"`
+	} `json:"ims"`
+	Addresses []struct {
+		typed
+		Formatted     string `json:"formatted"`
+		POBox         string `json:"poBox"`
+		Extended      string `json:"extendedAddress"`
+		StreetAddress string `json:"streetAddress"`
+		Locality      string `json:"locality"`
+		Region        string `json:"region"`
+		PostalCode    string `json:"postalCode"`
+		Country       string `json:"country"`
+		CountryCode   string `json:"countryCode"`
+	} `json:"addresses"`
+	Organizations []struct {
+		Name        string `json:"name"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+		Department  string `json:"department"`
+		CostCenter  string `json:"costCenter"`
+		Primary     bool   `json:"primary"`
+	} `json:"organizations"`
+	ExternalIDs []typedValue `json:"externalIds"`
+	Relations   []typedValue `json:"relations"`
+	Websites    []typedValue `json:"websites"`
+	Languages   []struct {
+		Code       string `json:"languageCode"`
+		Preference string `json:"preference"`
+	} `json:"languages"`
+	Locations []struct {
+		Type     string `json:"type"`
+		Building string `json:"buildingId"`
+		Floor    string `json:"floorName"`
+		Section  string `json:"floorSection"`
+		Desk     string `json:"deskCode"`
+	} `json:"locations"`
+}
+
+// typed is what Google says of each of several values.
+type typed struct {
+	Type       string `json:"type"`
+	CustomType string `json:"customType"`
+	Primary    bool   `json:"primary"`
+}
+
+type typedValue struct {
+	Value string `json:"value"`
+	typed
+}
+
+func (t typed) name() string {
+	if t.Type == "custom" {
+		return t.CustomType
+	}
+	return t.Type
 }
 
 // Users implements directory.Directory. A query for an organizational unit finds those inside of it too
@@ -233,24 +329,82 @@ func (c *Client) Users(ctx context.Context, access, orgUnit, pageToken string) (
 
 func (u user) plain() directory.User {
 	out := directory.User{ID: u.ID, Customer: u.CustomerID, UserName: u.PrimaryEmail, GivenName: u.Name.GivenName, FamilyName: u.Name.FamilyName,
-		Active: !u.Suspended && !u.Archived, OrgUnit: u.OrgUnitPath}
+		FullName: u.Name.FullName, DisplayName: u.Name.DisplayName, Active: !u.Suspended && !u.Archived, Archived: u.Archived, OrgUnit: u.OrgUnitPath, Aliases: u.Aliases}
 	for _, e := range u.Emails {
-		out.Emails = append(out.Emails, directory.Value{Value: e.Address, Type: e.Type, Primary: e.Primary})
+		out.Emails = append(out.Emails, directory.Value{Value: e.Address, Type: e.name(), Primary: e.Primary})
 	}
 	for _, p := range u.Phones {
-		out.Phones = append(out.Phones, directory.Value{Value: p.Value, Type: p.Type, Primary: p.Primary})
+		out.Phones = append(out.Phones, directory.Value{Value: p.Value, Type: phoneType(p.name()), Primary: p.Primary})
+	}
+	for _, m := range u.IMs {
+		kind := m.Protocol
+		if kind == "jabber" {
+			kind = "xmpp"
+		}
+		out.Messengers = append(out.Messengers, directory.Value{Value: m.IM, Type: kind, Primary: m.Primary})
+	}
+	for _, a := range u.Addresses {
+		out.Addresses = append(out.Addresses, directory.Address{Type: a.name(), Formatted: a.Formatted, Street: lines(a.StreetAddress, a.Extended, a.POBox),
+			Locality: a.Locality, Region: a.Region, PostalCode: a.PostalCode, Country: country(a.CountryCode, a.Country), Primary: a.Primary})
 	}
 	for i, o := range u.Organizations {
 		if i == 0 || o.Primary {
-			out.Title, out.Department, out.CostCenter = o.Title, o.Department, o.CostCenter
+			out.Organization, out.Title, out.Kind, out.Department, out.CostCenter = o.Name, o.Title, o.Description, o.Department, o.CostCenter
 		}
 	}
-	for _, e := range u.ExternalIDs {
-		if e.Type == "organization" { // the employee id of Google's console
-			out.Employee = e.Value
+	out.Employee = first(u.ExternalIDs, "organization") // the employee id of Google's console
+	out.Manager = first(u.Relations, "manager")
+	out.Website = first(u.Websites, "profile", "home_page", "work")
+	for i, l := range u.Languages {
+		if i == 0 || l.Preference == "preferred" {
+			out.Language = l.Code
+		}
+	}
+	for i, l := range u.Locations {
+		if i == 0 || l.Type == "desk" {
+			out.Desk = directory.Desk{Building: l.Building, Floor: l.Floor, Section: l.Section, Code: l.Desk}
 		}
 	}
 	return out
+}
+
+// first is the first value of the first type that has one.
+func first(list []typedValue, types ...string) string {
+	for _, kind := range types {
+		for _, v := range list {
+			if v.Type == kind && v.Value != "" {
+				return v.Value
+			}
+		}
+	}
+	return ""
+}
+
+// phoneType is SCIM's name for Google's, where SCIM has one (RFC 7643 §4.1.2).
+func phoneType(kind string) string {
+	switch kind {
+	case "home_fax", "work_fax", "other_fax":
+		return "fax"
+	case "work_mobile":
+		return "mobile"
+	case "work_pager":
+		return "pager"
+	}
+	return kind
+}
+
+func lines(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "\n")
+}
+
+// country is a code of two letters, or "".
+func country(codes ...string) string {
+	for _, c := range codes {
+		if len(c) == 2 {
+			return strings.ToUpper(c)
+		}
+	}
+	return ""
 }
 
 type group struct {

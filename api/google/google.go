@@ -4,6 +4,7 @@ package google
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/portico-sso/portico/api/pages"
@@ -27,10 +28,17 @@ func (h *Handler) cookie() string {
 	return "portico_google"
 }
 
-// Authorize serves GET /api/scim/oauth/authorize?directoryId=….
+// Authorize serves GET /api/scim/oauth/authorize?link=…. Polis's clients append ?directoryId= to the address that they are given,
+// whatever it holds already.
 func (h *Handler) Authorize(w http.ResponseWriter, r *http.Request) {
 	b := pages.Browser(r)
-	url, keep, err := h.Google.Authorize(r.Context(), r.URL.Query().Get("directoryId"), b.Cookies[h.cookie()])
+	q := r.URL.Query()
+	link, appended, _ := strings.Cut(q.Get(google.LinkParameter), "?")
+	directoryID := q.Get("directoryId")
+	if id, ok := strings.CutPrefix(appended, "directoryId="); ok {
+		directoryID = id
+	}
+	url, keep, err := h.Google.Authorize(r.Context(), link, directoryID, b.Cookies[h.cookie()])
 	if err != nil {
 		h.Pages.Plain(w, r, err)
 		return

@@ -63,7 +63,10 @@ func (h *handler) directoryOf(d dirsync.Directory, tenant, product string, hook 
 	out := directory{ID: d.ID, Name: d.Label, Tenant: tenant, Product: product, Type: string(d.Type), LogWebhookEvents: d.LogWebhooks,
 		Webhook: hook, Deactivated: d.Deactivated}
 	if d.Type == dirsync.GoogleAPI {
-		out.GoogleAuthorizationURL = h.PublicURL + googlePath // callers append ?directoryId=
+		out.GoogleAuthorizationURL = h.PublicURL + googlePath
+		if h.GoogleLink != nil { // callers append ?directoryId=, which it takes
+			out.GoogleAuthorizationURL = h.GoogleLink(d)
+		}
 		if d.Google != nil {
 			out.GoogleAccessToken, out.GoogleRefreshToken = d.Google.AccessToken, d.Google.RefreshToken
 		}

@@ -3,7 +3,6 @@ package polis
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/fault"
@@ -158,7 +157,7 @@ func readDirectory(p params) (directoryInput, error) {
 		in.LogWebhooks = &logs
 	}
 	if chosen == dirsync.GoogleAPI {
-		in.Google = &dirsync.Google{AccessToken: access, RefreshToken: refresh}
+		in.Google = &dirsync.GoogleTokens{Access: access, Refresh: refresh}
 	}
 	return in, nil
 }
@@ -212,17 +211,7 @@ func readDirectoryChange(p params, d dirsync.Directory) (dirsync.DirectoryInput,
 		in.Active = &active
 	}
 	if d.Type == dirsync.GoogleAPI && (access != "" || refresh != "") {
-		var google dirsync.Google
-		if d.Google != nil {
-			google = *d.Google
-		}
-		if access != "" {
-			google.AccessToken, google.ExpiresAt = access, time.Time{}
-		}
-		if refresh != "" {
-			google.RefreshToken = refresh
-		}
-		in.Google = &google
+		in.Google = &dirsync.GoogleTokens{Access: access, Refresh: refresh}
 	}
 	return in, nil
 }

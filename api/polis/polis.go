@@ -18,7 +18,7 @@ import (
 	"github.com/portico-sso/portico/core/sso"
 )
 
-// Services are what the API works with. All are required but SyncGoogle.
+// Services are what the API works with. All are required but GoogleLink.
 type Services struct {
 	Projects      *project.Service
 	Organizations *organization.Service
@@ -31,6 +31,8 @@ type Services struct {
 	PublicURL     string
 	// SyncGoogle has the directories of Google Workspaces read now, in the background.
 	SyncGoogle func()
+	// GoogleLink is where an administrator connects a workspace to a directory.
+	GoogleLink func(d dirsync.Directory) string
 }
 
 // New makes the handler of everything below /api/ that no other handler serves: this API, and the refusal of the rest.

@@ -144,8 +144,6 @@ func (h *handler) processEvents(*http.Request, params) (answer, error) {
 }
 
 func (h *handler) syncGoogle(*http.Request, params) (answer, error) {
-	if h.SyncGoogle != nil {
-		h.SyncGoogle()
-	}
+	h.SyncGoogle()
 	return answer{http.StatusOK, map[string]string{"message": "Sync started"}}, nil
 }

@@ -51,10 +51,34 @@ func (d Directory) Active() bool { return !d.Deactivated && !d.Deleted }
 // Google is the connection to a Google Workspace. The tokens are secrets.
 type Google struct {
 	AccessToken  string    `json:"accessToken,omitempty"`
-	RefreshToken string    `json:"refreshToken,omitempty"`
-	ExpiresAt    time.Time `json:"expiresAt,omitzero"` // of the access token
-	Groups       []string  `json:"groups,omitempty"`   // addresses or ids of the groups that are read; none for all
-	OrgUnits     []string  `json:"orgUnits,omitempty"` // paths of the organizational units that are read; none for all
+	RefreshToken string    `json:"refreshToken,omitempty"` // "" where it is not connected
+	ExpiresAt    time.Time `json:"expiresAt,omitzero"`     // of the access token
+	Groups       []string  `json:"groups,omitempty"`       // addresses or ids of the groups that are read; none for all
+	OrgUnits     []string  `json:"orgUnits,omitempty"`     // paths of the organizational units that are read; none for all
+
+	Customer    string    `json:"customer,omitempty"`    // whose workspace it is, by Google's id. No other one may follow, until it is forgotten
+	Domain      string    `json:"domain,omitempty"`      // of that workspace, where Google named it
+	ConnectedBy string    `json:"connectedBy,omitempty"` // the administrator's address, where Google named it
+	ConnectedAt time.Time `json:"connectedAt,omitzero"`
+	Links       int64     `json:"links,omitempty"` // how often it was connected or disconnected: links from before are void
+	Asked       int64     `json:"asked,omitempty"` // how often somebody wanted it read at once
+}
+
+// Connected reports whether there is something to read it by.
+func (g *Google) Connected() bool { return g != nil && g.RefreshToken != "" }
+
+// GoogleTokens are tokens that an operator has from elsewhere. What is "" stays as it is.
+type GoogleTokens struct{ Access, Refresh string }
+
+func (t GoogleTokens) give(g *Google) {
+	if t.Access != "" {
+		g.AccessToken, g.ExpiresAt = t.Access, time.Time{}
+	}
+	if t.Refresh != "" {
+		g.RefreshToken, g.ConnectedBy = t.Refresh, ""
+		g.Links++
+		g.Asked++
+	}
 }
 
 // Secret is what a client shows with its requests. Polis's API shows it again, so it is sealed and not hashed.
@@ -148,7 +172,7 @@ type DirectoryInput struct {
 	Quiet        *bool
 	LogFor       *time.Duration
 	LogWebhooks  *bool
-	Google       *Google
+	Google       *GoogleTokens
 }
 
 // unknown is compared with where there is nothing to compare with, so that a directory that does not exist takes as long.

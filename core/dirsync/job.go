@@ -206,7 +206,12 @@ func (s *Service) removeDirectory(ctx context.Context, j lease.Job) (lease.Page,
 	} else if !fault.Is(err, fault.NotFound) {
 		return lease.Page{}, err
 	}
-	return lease.Page{Ops: ops, Done: true, Then: s.Leases.Wake}, nil
+	return lease.Page{Ops: ops, Done: true, Then: func() {
+		s.Leases.Wake()
+		if d.Type == GoogleAPI && s.Reader != nil {
+			s.Reader.Forget(ctx, d)
+		}
+	}}, nil
 }
 
 // removeSome removes some of what a directory holds, and reports whether there was anything.

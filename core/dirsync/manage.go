@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
@@ -124,7 +126,9 @@ func (s *Service) describe(ctx context.Context, d *Directory, in DirectoryInput)
 		d.LogWebhooks = *in.LogWebhooks
 	}
 	if in.Google != nil {
-		d.Google = in.Google
+		g := d.google()
+		in.Google.give(&g)
+		d.Google = &g
 	}
 	d.UpdatedAt = s.now()
 	return nil
@@ -214,6 +218,13 @@ func (s *Service) change(ctx context.Context, directoryID string, alter func(*Di
 			tell, polis = events.DirectoryDeleted, events.PolisDirectoryDeleted
 			ops = append(ops, s.Leases.Ask(jobDirectory, d.ID, nil))
 		}
+		if (before && !d.Active() || d.Deleted) && d.Type == GoogleAPI && s.Reader != nil {
+			stop, err := s.Reader.Stop(ctx, d)
+			if err != nil {
+				return nil, err
+			}
+			ops = append(ops, stop...)
+		}
 		if before != d.Active() || d.Deleted {
 			d.EventSeq++
 			ops = append(ops, s.tellOf(d, tell, polis))
@@ -238,6 +249,49 @@ func (s *Service) UpdateDirectory(ctx context.Context, directoryID string, in Di
 		}
 		return s.describe(ctx, d, in)
 	})
+}
+
+func (d Directory) google() Google {
+	if d.Google == nil {
+		return Google{}
+	}
+	return *d.Google
+}
+
+const (
+	maxChoices = 100
+	maxChoice  = 512
+)
+
+// ChangeGoogle alters how a directory of type google is read, as it is when it is written. Faults: NotFound, Invalid, those of
+// alter.
+func (s *Service) ChangeGoogle(ctx context.Context, directoryID string, alter func(*Google) error) (Directory, error) {
+	return s.change(ctx, directoryID, func(d *Directory) error {
+		if d.Type != GoogleAPI {
+			return fault.New(fault.Invalid, "not_google", "Directory is not a Google Directory")
+		}
+		g := d.google()
+		if err := alter(&g); err != nil {
+			return err
+		}
+		d.Google = &g
+		if err := validChoice("groups", g.Groups, func(string) bool { return true }); err != nil {
+			return err
+		}
+		return validChoice("orgUnits", g.OrgUnits, func(path string) bool { return strings.HasPrefix(path, "/") })
+	})
+}
+
+func validChoice(field string, list []string, ok func(string) bool) error {
+	if len(list) > maxChoices {
+		return fault.At(field, "too_many", "At most 100 can be chosen.")
+	}
+	for _, text := range list {
+		if text == "" || len(text) > maxChoice || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) || !ok(text) {
+			return fault.At(field, "invalid", "A group is named by its address or id, an organizational unit by its path, such as /Sales: up to 512 bytes.")
+		}
+	}
+	return nil
 }
 
 // AddSecret gives a directory a further secret: chosen, or one that is made where that is "". expires may be zero.

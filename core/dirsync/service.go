@@ -25,6 +25,8 @@ type Options struct {
 	Events        *events.Service
 	Leases        *lease.Service
 	Mapper        mapping.Mapper
+	// Reader is who reads directories of type google; nil where nobody does.
+	Reader Reader
 }
 
 // Service keeps directories and what they provision.
@@ -38,6 +40,23 @@ type Service struct {
 	requests      record.Repo[Request]
 	cached        *cache.Cache[Directory]
 	organizations *cache.Cache[organization.Organization]
+	more          func() ([]store.Op, error) // see With
+}
+
+// Reader reads directories whose clients push nothing.
+type Reader interface {
+	// Stop is the operations that end the reading of a directory, for the commit that deactivates or deletes it: what is read
+	// under a lease writes nothing behind it. Of a deleted one they remove what the reader keeps.
+	Stop(ctx context.Context, d Directory) ([]store.Op, error)
+	// Forget gives back what a directory was read by, once it is removed. What fails is logged.
+	Forget(ctx context.Context, d Directory)
+}
+
+// With is the service with further operations in each commit, such as the check of a lease. more is called for each try.
+func (s *Service) With(more func() ([]store.Op, error)) *Service {
+	with := *s
+	with.more = more
+	return &with
 }
 
 // Collections declares what this module stores.
@@ -69,8 +88,16 @@ func NewService(o Options) *Service {
 
 // once is record.Plan for what is provisioned.
 func (s *Service) once(ctx context.Context, plan func() ([]store.Op, error)) error {
-	return s.taken(record.Plan(ctx, s.Records, plan, func(err error) bool {
-		return identity.Raced(err) || store.Taken(err, members, "") || store.Taken(err, nestings, "")
+	whole := func() ([]store.Op, error) {
+		ops, err := plan()
+		if err != nil || len(ops) == 0 || s.more == nil {
+			return ops, err
+		}
+		more, err := s.more()
+		return append(ops, more...), err
+	}
+	return s.taken(record.Plan(ctx, s.Records, whole, func(err error) bool {
+		return identity.Raced(err) || lease.Raced(err) || store.Taken(err, members, "") || store.Taken(err, nestings, "")
 	}))
 }
 

@@ -98,6 +98,20 @@ func (s *Service) Acquire(ctx context.Context, name string, ttl time.Duration) (
 	return h, nil
 }
 
+// End is the operation that ends a lease, whoever has it, for the commit behind which the holder is to write nothing. Where
+// Raced says so of the commit's outcome, somebody took the lease meanwhile: ask for the operation anew.
+func (s *Service) End(ctx context.Context, name string) (store.Op, error) {
+	old, err := s.repo.Get(ctx, name)
+	if fault.Is(err, fault.NotFound) { // whoever is about to make it is refused by this one
+		return s.repo.Insert(lease{Name: name}), nil
+	}
+	old.Holder, old.Until = "", time.Time{}
+	return s.repo.Update(old), err
+}
+
+// Raced reports whether a commit was refused for a lease that was taken meanwhile.
+func Raced(err error) bool { return store.Taken(err, leases, "") }
+
 func (s *Service) now() time.Time { return s.ids.Now().UTC() }
 
 // Held is a lease that the caller holds. It may be used concurrently.

@@ -40,6 +40,10 @@ type Workspace struct {
 	Page    int                 // most of a page, below what is asked for; 0 for as asked
 	// Fail answers a request instead, where it gives a status; reason is that of Google's error.
 	Fail func(path string, q url.Values) (status int, reason string)
+	// Admin and Domain are who consents.
+	Admin, Domain string
+	// OnRequest is called before a request of the API is answered.
+	OnRequest func(path string)
 
 	mu       sync.Mutex
 	codes    map[string]url.Values // by code: what the browser came with
@@ -47,14 +51,16 @@ type Workspace struct {
 	refresh  map[string]bool
 	serial   int
 	requests []string
+	revoked  []string
 }
 
 // New starts a workspace.
 func New(t testing.TB) *Workspace {
-	w := &Workspace{Members: map[string][]Member{}, codes: map[string]url.Values{}, access: map[string]bool{}, refresh: map[string]bool{}}
+	w := &Workspace{Admin: "root@acme.example", Domain: "acme.example", Members: map[string][]Member{}, codes: map[string]url.Values{}, access: map[string]bool{}, refresh: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /auth", w.authorize)
 	mux.HandleFunc("POST /token", w.token)
+	mux.HandleFunc("POST /revoke", w.revoke)
 	mux.HandleFunc("GET /admin/directory/v1/users", w.api(w.users))
 	mux.HandleFunc("GET /admin/directory/v1/groups", w.api(w.groups))
 	mux.HandleFunc("GET /admin/directory/v1/groups/{group}", w.api(w.group))
@@ -86,6 +92,38 @@ func (w *Workspace) Expire() { w.Do(func() { clear(w.access) }) }
 
 // Revoke is what an administrator does in Google's console.
 func (w *Workspace) Revoke() { w.Do(func() { clear(w.access); clear(w.refresh) }) }
+
+// Revoked are the tokens that were given back.
+func (w *Workspace) Revoked() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.revoked)
+}
+
+// revoke takes a token back with all that its account gave, as Google does.
+func (w *Workspace) revoke(out http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	token := r.PostFormValue("token")
+	if !w.refresh[token] {
+		answer(out, http.StatusBadRequest, map[string]any{"error": "invalid_token", "error_description": "Token expired or revoked"})
+		return
+	}
+	clear(w.access)
+	clear(w.refresh)
+	w.revoked = append(w.revoked, token)
+	answer(out, http.StatusOK, map[string]any{})
+}
+
+// idToken is what the scopes openid and email bring. Its signature is none: whoever has it from the token endpoint need not check it.
+func (w *Workspace) idToken() string {
+	part := func(v any) string {
+		text, _ := json.Marshal(v)
+		return base64.RawURLEncoding.EncodeToString(text)
+	}
+	return part(map[string]any{"alg": "RS256", "kid": "k"}) + "." + part(map[string]any{"iss": "https://accounts.google.com", "aud": ClientID, "azp": ClientID,
+		"sub": "100", "hd": w.Domain, "email": w.Admin, "email_verified": true}) + "." + part("signature")
+}
 
 // Person makes a user in the form of the API's reference.
 func Person(id, email, given, family, orgUnit string) User {
@@ -121,7 +159,7 @@ func (w *Workspace) authorize(out http.ResponseWriter, r *http.Request) {
 	defer w.mu.Unlock()
 	q := r.URL.Query()
 	if q.Get("client_id") != ClientID || q.Get("response_type") != "code" || q.Get("access_type") != "offline" || q.Get("prompt") != "consent" ||
-		q.Get("code_challenge_method") != "S256" || q.Get("state") == "" || strings.Count(q.Get("scope"), "readonly") != 3 {
+		q.Get("code_challenge_method") != "S256" || q.Get("state") == "" || strings.Count(q.Get("scope"), "readonly") != 3 || !strings.HasPrefix(q.Get("scope"), "openid email ") {
 		http.Error(out, "invalid_request", http.StatusBadRequest)
 		return
 	}
@@ -167,6 +205,7 @@ func (w *Workspace) token(out http.ResponseWriter, r *http.Request) {
 		answer(out, http.StatusBadRequest, map[string]any{"error": "unsupported_grant_type"})
 		return
 	}
+	tokens["id_token"] = w.idToken()
 	access := w.next("ya29.access-")
 	w.access[access], tokens["access_token"] = true, access
 	answer(out, http.StatusOK, tokens)
@@ -185,9 +224,12 @@ func fail(out http.ResponseWriter, status int, reason string) {
 
 func (w *Workspace) api(serve func(http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(out http.ResponseWriter, r *http.Request) {
+		path := strings.TrimPrefix(r.URL.Path, "/admin/directory/v1/")
+		if w.OnRequest != nil {
+			w.OnRequest(path)
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		path := strings.TrimPrefix(r.URL.Path, "/admin/directory/v1/")
 		w.requests = append(w.requests, path+"?"+r.URL.RawQuery)
 		if !w.access[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")] {
 			fail(out, http.StatusUnauthorized, "authError")

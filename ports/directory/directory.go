@@ -29,24 +29,47 @@ type Tokens struct {
 	Access  string
 	Refresh string // "" where the one before stays
 	Expires time.Duration
+	// Email and Domain are of the administrator who gave the grant and of the customer; "" where it is not said.
+	Email, Domain string
 }
 
 // User is one person.
 type User struct {
-	ID         string // never used again for another person
-	Customer   string // whose directory this is
-	UserName   string // the primary address
-	GivenName  string
-	FamilyName string
-	Active     bool
-	OrgUnit    string // path, such as "/Sales/North"
-	Emails     []Value
-	Phones     []Value
-	Title      string
-	Department string
-	CostCenter string
-	Employee   string // number
+	ID           string // never used again for another person
+	Customer     string // whose directory this is
+	UserName     string // the primary address
+	GivenName    string
+	FamilyName   string
+	FullName     string
+	DisplayName  string
+	Active       bool
+	Archived     bool
+	OrgUnit      string // path, such as "/Sales/North"
+	Emails       []Value
+	Aliases      []string // further addresses of the mailbox
+	Phones       []Value
+	Messengers   []Value
+	Addresses    []Address
+	Language     string // tag, such as "de-CH"
+	Website      string // of the person
+	Title        string
+	Kind         string // of employee
+	Organization string
+	Department   string
+	CostCenter   string
+	Employee     string // number
+	Manager      string // address
+	Desk         Desk
 }
+
+// Address is a postal address. Country is two letters, or "".
+type Address struct {
+	Type, Formatted, Street, Locality, Region, PostalCode, Country string
+	Primary                                                        bool
+}
+
+// Desk is where a person sits.
+type Desk struct{ Building, Floor, Section, Code string }
 
 // Value is one of several, with its type: "work", "home" or another, or "".
 type Value struct {
@@ -77,6 +100,8 @@ type Directory interface {
 	Exchange(ctx context.Context, code, redirect, verifier string) (Tokens, error)
 	// Refresh makes an access token. Errors: as Exchange.
 	Refresh(ctx context.Context, refreshToken string) (Tokens, error)
+	// Revoke gives a grant back, which is then good for nothing. Errors: as Exchange; one that was not good any more is no error.
+	Revoke(ctx context.Context, refreshToken string) error
 	// Users reads one page of the users of an organizational unit and of those inside of it; "" is all.
 	// Errors: all.
 	Users(ctx context.Context, access, orgUnit, pageToken string) (Page[User], error)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/core/dirsync"
-	"github.com/portico-sso/portico/core/dirsync/scim"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/project"
@@ -20,37 +19,20 @@ import (
 
 // The paths of the endpoints, those of Polis.
 const (
-	PathAuthorize = "/api/scim/oauth/authorize" // with directoryId
+	PathAuthorize = "/api/scim/oauth/authorize" // with LinkParameter, and directoryId as Polis's callers append it
 	PathCallback  = "/api/scim/oauth/callback"
+	LinkParameter = "link"
 )
-
-// Directories is what is asked of *dirsync.Service.
-type Directories interface {
-	Directory(ctx context.Context, directoryID string) (dirsync.Directory, error)
-	UpdateDirectory(ctx context.Context, directoryID string, in dirsync.DirectoryInput) (dirsync.Directory, error)
-	PageProjectDirectories(ctx context.Context, projectID string, offset, limit int) ([]dirsync.Directory, error)
-
-	Users(ctx context.Context, d dirsync.Directory, q dirsync.Query) (dirsync.Page, error)
-	CreateUser(ctx context.Context, d dirsync.Directory, r scim.Resource) (dirsync.Changed, error)
-	ReplaceUser(ctx context.Context, d dirsync.Directory, userID string, r scim.Resource, m dirsync.Match) (dirsync.Changed, error)
-	DeleteUser(ctx context.Context, d dirsync.Directory, userID string, m dirsync.Match) error
-
-	Groups(ctx context.Context, d dirsync.Directory, q dirsync.Query) (dirsync.Page, error)
-	CreateGroup(ctx context.Context, d dirsync.Directory, r scim.Resource) (dirsync.Changed, error)
-	ReplaceGroup(ctx context.Context, d dirsync.Directory, groupID string, r scim.Resource, m dirsync.Match) (dirsync.Changed, error)
-	DeleteGroup(ctx context.Context, d dirsync.Directory, groupID string, m dirsync.Match) error
-}
-
-var _ Directories = (*dirsync.Service)(nil)
 
 // Options are what the service works with.
 type Options struct {
 	Records, Sessions *store.Store
 	IDs               id.Source
 	Projects          *project.Service
-	Directories       Directories
+	Directories       *dirsync.Service
 	Leases            *lease.Service
-	Source            directory.Directory
+	Source            directory.Directory // nil where there is no client for it: then nothing can be connected, and nothing is read
+	Secret            []byte              // of the installation: signs links
 	PublicURL         string
 	Every             time.Duration // between the end of one sync and the next; 0 is half an hour
 	Logger            *slog.Logger
@@ -66,13 +48,15 @@ type Service struct {
 	asked  atomic.Bool // the next SyncDue syncs every directory
 }
 
-// State is how far the sync of a directory has come.
+// State is how far the sync of a directory has come. Who holds the lease of the directory writes it.
 type State struct {
 	DirectoryID string    `json:"directoryId"`
-	Customer    string    `json:"customer,omitempty"` // of Google: whose workspace was connected first. No other one may follow
-	Next        time.Time `json:"next"`               // not before
+	Next        time.Time `json:"next"`               // not before, unless somebody asks for it
+	Asked       int64     `json:"asked,omitempty"`    // dirsync.Google.Asked, when the last one began
 	Failures    int       `json:"failures,omitempty"` // since the last one that was whole
 	Error       string    `json:"error,omitempty"`    // of the last one, for the administrator; "" where it was whole
+	BeganAt     time.Time `json:"beganAt,omitzero"`   // the last one
+	EndedAt     time.Time `json:"endedAt,omitzero"`   // the last one that has ended
 	SyncedAt    time.Time `json:"syncedAt,omitzero"`  // end of the last one that was whole
 	Result      Result    `json:"result"`             // of that
 
@@ -101,7 +85,7 @@ func SessionCollections() store.Schema {
 	return store.Schema{{Name: logins, Expires: true, Sealed: true}}
 }
 
-// New makes the service.
+// New makes the service, which is the Reader of its directories.
 func New(o Options) *Service {
 	if o.Every == 0 {
 		o.Every = 30 * time.Minute
@@ -109,7 +93,7 @@ func New(o Options) *Service {
 	if o.Wait == nil {
 		o.Wait = wait
 	}
-	return &Service{Options: o, wake: make(chan struct{}, 1),
+	s := &Service{Options: o, wake: make(chan struct{}, 1),
 		logins: record.Repo[login]{
 			Store: o.Sessions, Collection: logins, Noun: "login",
 			Head:       func(l login) store.Doc { return store.Doc{ID: l.ID, Version: l.version, ExpiresAt: l.ExpiresAt} },
@@ -121,6 +105,8 @@ func New(o Options) *Service {
 			SetVersion: func(s *State, v int64) { s.version = v },
 		},
 	}
+	o.Directories.Reader = s
+	return s
 }
 
 func wait(ctx context.Context, d time.Duration) error {

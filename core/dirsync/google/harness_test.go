@@ -18,6 +18,7 @@ import (
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/events"
+	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
 	"github.com/portico-sso/portico/core/lease"
@@ -31,7 +32,9 @@ import (
 type bench struct {
 	t      *testing.T
 	w      *googlefake.Workspace
+	o      google.Options
 	s      *google.Service
+	store  *store.Store
 	dirs   *dirsync.Service
 	leases *lease.Service
 	d      dirsync.Directory
@@ -78,12 +81,13 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	send := outbound.New(outbound.Options{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 30 * time.Second})
-	b.s = google.New(google.Options{
-		Records: records, Sessions: records, IDs: ids, Projects: projects, Directories: b.dirs, Leases: b.leases, PublicURL: publicURL, Logger: logger,
+	b.o = google.Options{
+		Records: records, Sessions: records, IDs: ids, Projects: projects, Directories: b.dirs, Leases: b.leases, Secret: []byte("secret of the installation"), PublicURL: publicURL, Logger: logger,
 		Source: adapter.New(adapter.Options{ClientID: googlefake.ClientID, ClientSecret: googlefake.ClientSecret, Send: send,
-			AuthURL: b.w.URL + "/auth", TokenURL: b.w.URL + "/token", APIURL: b.w.URL}),
+			AuthURL: b.w.URL + "/auth", TokenURL: b.w.URL + "/token", RevokeURL: b.w.URL + "/revoke", APIURL: b.w.URL}),
 		Wait: func(_ context.Context, d time.Duration) error { b.pauses = append(b.pauses, d); return nil },
-	})
+	}
+	b.s, b.store = google.New(b.o), records
 	b.w.Users = []googlefake.User{
 		googlefake.Person("u1", "ada@acme.example", "Ada", "Lovelace", "/Sales"),
 		googlefake.Person("u2", "bob@acme.example", "Bob", "Boole", "/Sales/North"),
@@ -112,15 +116,42 @@ func (b *bench) consent(address string) url.Values {
 	return back.Query()
 }
 
-func (b *bench) connect() {
+// link makes a link of a directory, and gives what it holds.
+func (b *bench) link(directoryID, domain string, in time.Duration) string {
 	b.t.Helper()
-	address, cookie, err := b.s.Authorize(b.t.Context(), b.d.ID, "")
+	d, err := b.dirs.Directory(b.t.Context(), directoryID)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	q := b.consent(address)
-	if err := b.s.Finish(b.t.Context(), q.Get("state"), q.Get("code"), "", cookie); err != nil {
+	address, _, err := b.s.Link(d, domain, in)
+	if err != nil {
 		b.t.Fatal(err)
+	}
+	u, err := url.Parse(address)
+	if err != nil || !strings.HasPrefix(address, publicURL+google.PathAuthorize+"?link=") {
+		b.t.Fatalf("link %s, %v", address, err)
+	}
+	return u.Query().Get("link")
+}
+
+// begin opens a link in a browser and consents: what comes back, and the browser's cookie.
+func (b *bench) begin(link, browser string) (url.Values, string) {
+	b.t.Helper()
+	address, cookie, err := b.s.Authorize(b.t.Context(), link, "", browser)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.consent(address), cookie
+}
+
+func (b *bench) finish(q url.Values, cookie string) string {
+	return fault.Code(b.s.Finish(context.Background(), q.Get("state"), q.Get("code"), q.Get("error"), cookie))
+}
+
+func (b *bench) connect() {
+	b.t.Helper()
+	if code := b.finish(b.begin(b.link(b.d.ID, "", 0), "")); code != "" {
+		b.t.Fatal(code)
 	}
 	b.w.Requests()
 }

@@ -1,8 +1,15 @@
 package google
 
-import "github.com/portico-sso/portico/ports/directory"
+import (
+	"maps"
+	"net/url"
 
-// Extension is the schema of what SCIM has no attribute for, in the resource of a user: orgUnitPath.
+	"github.com/portico-sso/portico/core/key"
+	"github.com/portico-sso/portico/ports/directory"
+)
+
+// Extension is the schema of what SCIM has no attribute for, in the resource of a user: orgUnitPath, buildingId, floorName,
+// floorSection, deskCode, and archived where that is so.
 const Extension = "urn:portico:params:scim:schemas:extension:google:2.0:User"
 
 const (
@@ -11,36 +18,81 @@ const (
 	enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 )
 
-// userResource says in SCIM's words what Google says of a user.
-func userResource(u directory.User) map[string]any {
-	r := map[string]any{"schemas": []string{coreUser}, "externalId": u.ID, "userName": u.UserName, "active": u.Active, "emails": emails(u)}
-	if name := texts("givenName", u.GivenName, "familyName", u.FamilyName); len(name) > 0 {
-		r["name"] = name
+// userResource says in SCIM's words what Google says of a user. manager is the id of a user here, or "".
+func userResource(u directory.User, manager string) map[string]any {
+	r := texts("displayName", u.DisplayName, "title", u.Title, "userType", u.Kind, "preferredLanguage", u.Language, "profileUrl", webAddress(u.Website))
+	maps.Copy(r, map[string]any{"schemas": []string{coreUser}, "externalId": u.ID, "userName": u.UserName, "active": u.Active, "emails": emails(u)})
+	own := texts("orgUnitPath", u.OrgUnit, "buildingId", u.Desk.Building, "floorName", u.Desk.Floor, "floorSection", u.Desk.Section, "deskCode", u.Desk.Code)
+	if u.Archived {
+		own["archived"] = true
 	}
-	if u.Title != "" {
-		r["title"] = u.Title
+	employer := texts("organization", u.Organization, "department", u.Department, "costCenter", u.CostCenter, "employeeNumber", u.Employee)
+	if manager != "" {
+		employer["manager"] = texts("value", manager)
 	}
-	if phones := values(u.Phones); len(phones) > 0 {
-		r["phoneNumbers"] = phones
+	for name, part := range map[string]map[string]any{"name": texts("givenName", u.GivenName, "familyName", u.FamilyName, "formatted", u.FullName), enterprise: employer, Extension: own} {
+		if len(part) > 0 {
+			r[name] = part
+		}
 	}
-	for urn, extension := range map[string]map[string]any{
-		enterprise: texts("department", u.Department, "costCenter", u.CostCenter, "employeeNumber", u.Employee),
-		Extension:  texts("orgUnitPath", u.OrgUnit),
-	} {
-		if len(extension) > 0 {
-			r[urn] = extension
+	for name, list := range map[string][]any{"phoneNumbers": values(u.Phones), "ims": values(u.Messengers), "addresses": addresses(u.Addresses)} {
+		if len(list) > 0 {
+			r[name] = list
 		}
 	}
 	return r
 }
 
+// webAddress is an address of the web, or "": people write all kinds of things where Google asks for one.
+func webAddress(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return ""
+	}
+	return text
+}
+
+func addresses(list []directory.Address) []any {
+	out := []any{}
+	primary := false
+	for _, a := range list {
+		one := texts("formatted", a.Formatted, "streetAddress", a.Street, "locality", a.Locality, "region", a.Region, "postalCode", a.PostalCode, "country", a.Country)
+		if len(one) == 0 {
+			continue
+		}
+		maps.Copy(one, texts("type", a.Type))
+		if a.Primary && !primary {
+			one["primary"], primary = true, true
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// mailboxOf are the addresses by which others name a user, in one case: those that Google gives to nobody else.
+func mailboxOf(u directory.User) []string {
+	all := []string{key.Lower(u.UserName)}
+	for _, a := range u.Aliases {
+		all = append(all, key.Lower(a))
+	}
+	return all
+}
+
 // emails has the primary address first, whatever the list of the others says.
 func emails(u directory.User) []any {
 	all := []directory.Value{{Value: u.UserName, Type: "work", Primary: true}}
-	for _, e := range u.Emails {
-		if e.Value != u.UserName {
-			all = append(all, directory.Value{Value: e.Value, Type: e.Type})
+	there := map[string]bool{u.UserName: true}
+	add := func(address, kind string) {
+		if !there[address] {
+			there[address] = true
+			all = append(all, directory.Value{Value: address, Type: kind})
 		}
+	}
+	for _, e := range u.Emails {
+		add(e.Value, e.Type)
+	}
+	for _, a := range u.Aliases {
+		add(a, "")
 	}
 	return values(all)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/ports/directory"
+	"github.com/portico-sso/portico/ports/store"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 	projectPage = 100
 )
 
-// State is how far a directory's sync has come. Faults: NotFound, where it was never connected.
+// State is how far a directory's sync has come. Faults: NotFound, where none has begun.
 func (s *Service) State(ctx context.Context, directoryID string) (State, error) {
 	return s.states.Get(ctx, directoryID)
 }
@@ -39,16 +40,19 @@ func (s *Service) awake() {
 
 // SyncDue syncs the directories whose time has come. What fails is logged, and tried again later.
 func (s *Service) SyncDue(ctx context.Context) error {
+	if s.Source == nil {
+		return nil
+	}
 	all := s.asked.Swap(false)
 	return s.eachDirectory(ctx, func(d dirsync.Directory) error {
-		if d.Type != dirsync.GoogleAPI || !d.Active() || d.Google == nil || d.Google.RefreshToken == "" {
+		if d.Type != dirsync.GoogleAPI || !d.Active() || !d.Google.Connected() {
 			return nil
 		}
 		st, err := s.State(ctx, d.ID)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		if !all && s.now().Before(st.Next) {
+		if !all && s.now().Before(st.Next) && st.Asked == d.Google.Asked {
 			return nil
 		}
 		_, err = s.Sync(ctx, d.ID)
@@ -98,19 +102,42 @@ func (s *Service) eachOf(ctx context.Context, projectID string, do func(dirsync.
 	return nil
 }
 
-// note writes how a sync ended, and when the next one is due.
-func (s *Service) note(ctx context.Context, directoryID string, r Result, failed error) error {
-	_, err := s.change(ctx, directoryID, func(st *State) error {
-		now := s.now()
+// begin writes that a sync begins, and note how it ended and when the next one is due: nothing, where the lease is lost.
+func (r *run) begin(ctx context.Context) error {
+	return r.change(ctx, func(st *State) { st.BeganAt, st.Asked = r.now(), askedOf(r.d) })
+}
+
+func (r *run) note(ctx context.Context, failed error) error {
+	return r.change(ctx, func(st *State) {
+		now := r.now()
+		st.EndedAt = now
 		if failed == nil {
-			st.Failures, st.Error, st.SyncedAt, st.Result, st.Next = 0, "", now, r, now.Add(s.Every)
-			return nil
+			st.Failures, st.Error, st.SyncedAt, st.Result, st.Next = 0, "", now, r.result, now.Add(r.Every)
+			return
 		}
 		st.Error, st.Next = reason(failed), now.Add(min(time.Minute<<min(st.Failures, 10), longest))
 		st.Failures++
-		return nil
 	})
-	return err
+}
+
+func (r *run) change(ctx context.Context, alter func(*State)) error {
+	var op store.Op
+	err := r.states.Once(ctx, &op, func() error {
+		st, err := r.State(ctx, r.d.ID)
+		switch {
+		case fault.Is(err, fault.NotFound):
+			st = State{DirectoryID: r.d.ID}
+			alter(&st)
+			op = r.states.Insert(st)
+		case err != nil:
+			return err
+		default:
+			alter(&st)
+			op = r.states.Update(st)
+		}
+		return r.held.Commit(ctx, op)
+	})
+	return r.states.Fault(err)
 }
 
 // reason is what an administrator is told of a failure.
@@ -124,6 +151,7 @@ func reason(err error) string {
 		{directory.ErrBusy, "Google does not answer, or asks for a pause."},
 		{directory.ErrNotFound, "A chosen group does not exist in the workspace."},
 		{directory.ErrMalformed, "Google's answer could not be read."},
+		{errWorkspace, "The tokens are of another Google Workspace. Nothing was read."},
 		{errNobody, "Google lists nobody. Nobody was deleted for that."},
 	} {
 		if errors.Is(err, known.err) {

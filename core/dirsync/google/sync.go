@@ -11,6 +11,7 @@ import (
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/scim"
 	"github.com/portico-sso/portico/core/fault"
+	"github.com/portico-sso/portico/core/key"
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/ports/directory"
 	"github.com/portico-sso/portico/ports/store"
@@ -25,16 +26,31 @@ const (
 
 var errNobody = errors.New("google: no user at all is shown; nobody is deleted for that")
 
-// run is one sync of one directory.
+// run is one sync of one directory. What it writes it writes through fenced, whose every commit checks the lease.
 type run struct {
 	*Service
+	fenced    *dirsync.Service
 	held      *lease.Held
 	d         dirsync.Directory
 	refreshed bool
 	result    Result
 	ids       map[string]string // by Google's id: that of the user or group here
 	seen      map[string]bool   // users of Google that are to be here
+	mailboxes map[string]string // Google's ids of those, by address
+	managed   []managed
 }
+
+// managed is a user with a manager, whom perhaps only a later page shows.
+type managed struct {
+	user    string // id here
+	manager string // address
+	set     string // id here, as it is written now; "" for none
+}
+
+// mine is a user or group of the directory.
+type mine struct{ id, manager string }
+
+func leaseOf(directoryID string) string { return "google/" + directoryID }
 
 // team is a group of Google with its direct members.
 type team struct {
@@ -43,9 +59,13 @@ type team struct {
 }
 
 // Sync reads a workspace and makes the directory what it is. Whoever is no longer listed is deleted at the very end, after all
-// was read whole. Errors: lease.ErrHeld where another instance does it, those of directory and faults.
+// was read whole. Errors: lease.ErrHeld where another instance does it, or has taken it over, or the directory was disconnected,
+// deactivated or deleted meanwhile; those of directory and faults.
 func (s *Service) Sync(ctx context.Context, directoryID string) (Result, error) {
-	held, err := s.Leases.Acquire(ctx, "google/"+directoryID, leaseTime)
+	if s.Source == nil {
+		return Result{}, errNoClient
+	}
+	held, err := s.Leases.Acquire(ctx, leaseOf(directoryID), leaseTime)
 	if err != nil {
 		return Result{}, err
 	}
@@ -54,23 +74,38 @@ func (s *Service) Sync(ctx context.Context, directoryID string) (Result, error) 
 	if err != nil {
 		return Result{}, err
 	}
-	r := &run{Service: s, held: held, d: d, ids: map[string]string{}, seen: map[string]bool{}}
-	err = r.all(ctx)
-	if ctx.Err() != nil {
-		return r.result, ctx.Err()
+	r := &run{Service: s, held: held, d: d, ids: map[string]string{}, seen: map[string]bool{}, mailboxes: map[string]string{}}
+	r.fenced = s.Directories.With(func() ([]store.Op, error) { return []store.Op{held.Check()}, nil })
+	if err = r.begin(ctx); err == nil {
+		err = r.all(ctx)
+		if ctx.Err() != nil {
+			return r.result, ctx.Err()
+		}
+		if r.lost(ctx, err) {
+			return r.result, lease.ErrHeld
+		}
+		err = errors.Join(err, r.note(ctx, err))
 	}
-	return r.result, errors.Join(err, s.note(ctx, directoryID, r.result, err))
+	if r.lost(ctx, err) {
+		return r.result, lease.ErrHeld
+	}
+	return r.result, err
+}
+
+// lost reports whether something failed while the lease is lost, and so perhaps for that.
+func (r *run) lost(ctx context.Context, failed error) bool {
+	return failed != nil && errors.Is(r.held.Renew(ctx), lease.ErrHeld)
 }
 
 func (r *run) all(ctx context.Context) error {
-	if r.d.Google == nil || r.d.Google.RefreshToken == "" {
+	if !r.d.Google.Connected() {
 		return directory.ErrRevoked
 	}
 	teams, err := r.readTeams(ctx)
 	if err != nil {
 		return err
 	}
-	here, err := r.local(ctx, r.Directories.Users)
+	here, err := r.local(ctx, r.fenced.Users)
 	if err != nil {
 		return err
 	}
@@ -80,7 +115,7 @@ func (r *run) all(ctx context.Context) error {
 	if len(r.seen) == 0 && len(here) > 0 {
 		return errNobody
 	}
-	groups, err := r.local(ctx, r.Directories.Groups)
+	groups, err := r.local(ctx, r.fenced.Groups)
 	if err != nil {
 		return err
 	}
@@ -93,10 +128,8 @@ func (r *run) all(ctx context.Context) error {
 // ask sends one request, again after a while where Google is busy, and with a new access token where that is over.
 func (r *run) ask(ctx context.Context, request func(access string) error) error {
 	for attempt := 0; ; attempt++ {
-		if r.held.Remaining() < leaseTime/2 {
-			if err := r.held.Renew(ctx); err != nil {
-				return err
-			}
+		if err := r.keepLease(ctx); err != nil {
+			return err
 		}
 		err := r.authorized(ctx, request)
 		if !errors.Is(err, directory.ErrBusy) || attempt == attempts-1 {
@@ -131,11 +164,53 @@ func (r *run) authorized(ctx context.Context, request func(access string) error)
 }
 
 func (r *run) refresh(ctx context.Context) error {
-	t, err := r.Source.Refresh(ctx, r.d.Google.RefreshToken)
+	used := r.d.Google.RefreshToken
+	t, err := r.Source.Refresh(ctx, used)
 	if err != nil {
 		return err
 	}
-	return r.keep(ctx, &r.d, t)
+	chosen := *r.d.Google // stays as it was when the sync began
+	_, err = r.fenced.ChangeGoogle(ctx, r.d.ID, func(g *dirsync.Google) error {
+		chosen.AccessToken, chosen.ExpiresAt = t.Access, r.now().Add(t.Expires)
+		if t.Refresh != "" {
+			chosen.RefreshToken = t.Refresh
+		}
+		if g.RefreshToken != used { // somebody has connected it anew
+			return errRenewed
+		}
+		g.AccessToken, g.ExpiresAt, g.RefreshToken = chosen.AccessToken, chosen.ExpiresAt, chosen.RefreshToken
+		return nil
+	})
+	if errors.Is(err, errRenewed) {
+		err = nil
+	}
+	r.d.Google = &chosen
+	return err
+}
+
+var errRenewed = errors.New("google: connected anew meanwhile")
+
+// sameWorkspace remembers whose workspace a directory is that got its tokens from an operator, and refuses another one: its people
+// would be taken for all there are.
+func (r *run) sameWorkspace(ctx context.Context, customer string) error {
+	switch r.d.Google.Customer {
+	case customer:
+		return nil
+	case "":
+	default:
+		return errWorkspace
+	}
+	now, err := r.fenced.ChangeGoogle(ctx, r.d.ID, func(g *dirsync.Google) error {
+		if g.Customer != "" && g.Customer != customer {
+			return errWorkspace
+		}
+		g.Customer = customer
+		return nil
+	})
+	if err == nil {
+		r.d.Google.Customer = now.Google.Customer
+	}
+	return err
 }
 
 // each calls do with the items of every page.
@@ -247,9 +322,9 @@ func (r *run) wanted(teams []team) map[string]bool {
 	return wanted
 }
 
-// local lists what the directory holds: ids by externalId, which is Google's id.
-func (r *run) local(ctx context.Context, list func(context.Context, dirsync.Directory, dirsync.Query) (dirsync.Page, error)) (map[string]string, error) {
-	here := map[string]string{}
+// local lists what the directory holds by externalId, which is Google's id.
+func (r *run) local(ctx context.Context, list func(context.Context, dirsync.Directory, dirsync.Query) (dirsync.Page, error)) (map[string]mine, error) {
+	here := map[string]mine{}
 	for cursor := ""; ; {
 		page, err := list(ctx, r.d, dirsync.Query{Count: localPage, Cursor: &cursor, NoGroups: true})
 		if err != nil {
@@ -257,7 +332,10 @@ func (r *run) local(ctx context.Context, list func(context.Context, dirsync.Dire
 		}
 		for _, o := range page.Items {
 			if external, ok := o.Resource["externalId"].(string); ok {
-				here[external] = o.ID
+				extension, _ := o.Resource[enterprise].(map[string]any)
+				manager, _ := extension["manager"].(map[string]any)
+				value, _ := manager["value"].(string)
+				here[external] = mine{o.ID, value}
 			}
 		}
 		if page.Next == "" {
@@ -267,7 +345,7 @@ func (r *run) local(ctx context.Context, list func(context.Context, dirsync.Dire
 	}
 }
 
-func (r *run) syncUsers(ctx context.Context, here map[string]string, wanted map[string]bool) error {
+func (r *run) syncUsers(ctx context.Context, here map[string]mine, wanted map[string]bool) error {
 	units := r.d.Google.OrgUnits
 	if len(units) == 0 {
 		units = []string{""}
@@ -280,8 +358,7 @@ func (r *run) syncUsers(ctx context.Context, here map[string]string, wanted map[
 				if r.seen[u.ID] || wanted != nil && !wanted[u.ID] {
 					continue
 				}
-				r.seen[u.ID] = true
-				if err := r.put(ctx, "user", u.ID, here[u.ID], userResource(u)); err != nil {
+				if err := r.syncUser(ctx, u, here[u.ID]); err != nil {
 					return err
 				}
 			}
@@ -292,15 +369,78 @@ func (r *run) syncUsers(ctx context.Context, here map[string]string, wanted map[
 		}
 	}
 	r.result.Users = len(r.seen)
+	return r.setManagers(ctx)
+}
+
+// syncUser writes a user with the manager that is there already.
+func (r *run) syncUser(ctx context.Context, u directory.User, there mine) error {
+	if err := r.sameWorkspace(ctx, u.Customer); err != nil {
+		return err
+	}
+	r.seen[u.ID] = true
+	for _, address := range mailboxOf(u) {
+		r.mailboxes[address] = u.ID
+	}
+	if u.Manager == "" {
+		there.manager = ""
+	}
+	if err := r.put(ctx, "user", u.ID, there.id, userResource(u, there.manager)); err != nil {
+		return err
+	}
+	if id, ok := r.ids[u.ID]; ok && u.Manager != "" {
+		r.managed = append(r.managed, managed{user: id, manager: key.Lower(u.Manager), set: there.manager})
+	}
 	return nil
 }
 
+// setManagers corrects the managers, once all users are there who may be one.
+func (r *run) setManagers(ctx context.Context) error {
+	for _, m := range r.managed {
+		want := r.ids[r.mailboxes[m.manager]]
+		if want == m.set {
+			continue
+		}
+		change := map[string]any{"op": "remove", "path": enterprise + ":manager"}
+		if want != "" {
+			change = map[string]any{"op": "replace", "path": enterprise + ":manager", "value": texts("value", want)}
+		}
+		body, err := json.Marshal(map[string]any{"schemas": []string{scim.PatchURN}, "Operations": []any{change}})
+		if err != nil {
+			return err
+		}
+		ops, err := scim.ReadPatch(body)
+		if err != nil {
+			return err
+		}
+		if err := r.keepLease(ctx); err != nil {
+			return err
+		}
+		changed, err := r.fenced.PatchUser(ctx, r.d, m.user, ops, nil)
+		var language *scim.Error
+		if err != nil && !errors.As(err, &language) && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Invalid) {
+			return err
+		}
+		if changed.Done {
+			r.result.Written++
+		}
+	}
+	return nil
+}
+
+// keepLease holds the lease for half of its time at least.
+func (r *run) keepLease(ctx context.Context) error {
+	if r.held.Remaining() >= leaseTime/2 {
+		return nil
+	}
+	return r.held.Renew(ctx)
+}
+
 // syncGroups makes the groups before their members, which may be groups.
-func (r *run) syncGroups(ctx context.Context, here map[string]string, teams []team) error {
+func (r *run) syncGroups(ctx context.Context, here map[string]mine, teams []team) error {
 	for _, t := range teams {
 		r.result.Groups++
 		if existing, ok := here[t.ID]; ok {
-			r.ids[t.ID] = existing
+			r.ids[t.ID] = existing.id
 		} else if err := r.put(ctx, "group", t.ID, "", groupResource(t.Group, nil)); err != nil {
 			return err
 		}
@@ -333,6 +473,9 @@ func (r *run) members(t team) []any {
 
 // put creates a user or group, or replaces the one that has an id here. What cannot be taken is counted and told, and stays as it is.
 func (r *run) put(ctx context.Context, kind, external, existing string, resource map[string]any) error {
+	if err := r.keepLease(ctx); err != nil {
+		return err
+	}
 	changed, err := r.write(ctx, kind, existing, resource)
 	var language *scim.Error
 	switch {
@@ -366,22 +509,22 @@ func (r *run) write(ctx context.Context, kind, existing string, resource map[str
 			return dirsync.Changed{}, err
 		}
 		if existing == "" {
-			return r.Directories.CreateUser(ctx, r.d, read)
+			return r.fenced.CreateUser(ctx, r.d, read)
 		}
-		return r.Directories.ReplaceUser(ctx, r.d, existing, read, nil)
+		return r.fenced.ReplaceUser(ctx, r.d, existing, read, nil)
 	}
 	read, err := scim.Group.Read(body)
 	if err != nil {
 		return dirsync.Changed{}, err
 	}
 	if existing == "" {
-		return r.Directories.CreateGroup(ctx, r.d, read)
+		return r.fenced.CreateGroup(ctx, r.d, read)
 	}
-	return r.Directories.ReplaceGroup(ctx, r.d, existing, read, nil)
+	return r.fenced.ReplaceGroup(ctx, r.d, existing, read, nil)
 }
 
 // deleteGone deletes what Google no longer lists. Everything was read before, and whole.
-func (r *run) deleteGone(ctx context.Context, users, groups map[string]string, teams []team) error {
+func (r *run) deleteGone(ctx context.Context, users, groups map[string]mine, teams []team) error {
 	listed := map[string]bool{}
 	for _, t := range teams {
 		listed[t.ID] = true
@@ -390,7 +533,7 @@ func (r *run) deleteGone(ctx context.Context, users, groups map[string]string, t
 		if listed[external] {
 			continue
 		}
-		if err := r.remove(ctx, r.Directories.DeleteGroup, mine); err != nil {
+		if err := r.remove(ctx, r.fenced.DeleteGroup, mine.id); err != nil {
 			return err
 		}
 	}
@@ -398,7 +541,7 @@ func (r *run) deleteGone(ctx context.Context, users, groups map[string]string, t
 		if r.seen[external] {
 			continue
 		}
-		if err := r.remove(ctx, r.Directories.DeleteUser, mine); err != nil {
+		if err := r.remove(ctx, r.fenced.DeleteUser, mine.id); err != nil {
 			return err
 		}
 	}
@@ -406,10 +549,8 @@ func (r *run) deleteGone(ctx context.Context, users, groups map[string]string, t
 }
 
 func (r *run) remove(ctx context.Context, remove func(context.Context, dirsync.Directory, string, dirsync.Match) error, mine string) error {
-	if r.held.Remaining() < leaseTime/2 {
-		if err := r.held.Renew(ctx); err != nil {
-			return err
-		}
+	if err := r.keepLease(ctx); err != nil {
+		return err
 	}
 	err := remove(ctx, r.d, mine, nil)
 	if fault.Is(err, fault.NotFound) {
@@ -419,9 +560,4 @@ func (r *run) remove(ctx context.Context, remove func(context.Context, dirsync.D
 		r.result.Deleted++
 	}
 	return err
-}
-
-func taken(err error) bool {
-	var t *store.TakenError
-	return errors.As(err, &t)
 }
