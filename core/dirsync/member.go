@@ -286,7 +286,6 @@ const (
 // errTooLarge says that the events of a commit are too large together.
 var errTooLarge = errors.New("dirsync: too much for one commit")
 
-<<<<<<< Updated upstream
 // run applies the change, with those of members: in one commit, or where the members are too many, in pages that each are
 // complete in themselves, the group first; to repeat it completes it.
 func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Changed, error) {
@@ -295,19 +294,6 @@ func (c *groupChange) run(ctx context.Context, members ...scim.MemberChange) (Ch
 			return Changed{}, err
 		}
 	}
-	if err := c.leaving(ctx); err != nil {
-		return Changed{}, err
-	}
-	if len(c.order) > maxChanged {
-		if err := c.resolveAll(ctx); err != nil {
-			return Changed{}, err
-		}
-	}
-=======
-// run applies the change: in one commit, or where the members are too many, in pages that each are complete in themselves,
-// the group first; to repeat it completes it.
-func (c *groupChange) run(ctx context.Context) (Changed, error) {
->>>>>>> Stashed changes
 	step := maxChanged
 	for begin := true; begin || len(c.order) > 0; {
 		n, done := 0, false
@@ -335,23 +321,10 @@ func (c *groupChange) run(ctx context.Context) (Changed, error) {
 
 // resolveAll refuses a change too large for one commit, before anything of it is done, whose members are not all there.
 func (c *groupChange) resolveAll(ctx context.Context) error {
-<<<<<<< Updated upstream
-	if c.alter != nil {
-		if _, err := c.s.groupOf(ctx, c.d, c.first.ID); err != nil {
-			return err
-		}
-	}
 	joining := c.joining()
 	kinds, err := c.kinds(ctx, joining)
 	if err != nil {
 		return err
-=======
-	var ids []string
-	for _, value := range c.order {
-		if c.wanted[value] != nil {
-			ids = append(ids, value)
-		}
->>>>>>> Stashed changes
 	}
 	for _, value := range joining {
 		if kinds[value] == "" {
