@@ -109,26 +109,28 @@ func (u user) object() (Object, error) {
 	return whole(u.Resource, u.ID, "User", u.version, u.CreatedAt, u.ChangedAt)
 }
 
-// withGroups is a user with the groups of which they are a direct member.
-func (s *Service) withGroups(ctx context.Context, d Directory, u user) (Object, error) {
-	o, err := u.object()
-	if err != nil {
-		return o, err
-	}
-	return o, s.addGroups(ctx, d, &o)
-}
-
-func (s *Service) addGroups(ctx context.Context, d Directory, o *Object) error {
-	list, err := s.groupsOf(ctx, d, o.ID)
-	if err != nil || len(list) == 0 {
-		return err
-	}
+// groupsShown is what a user shows of the groups of which they are a direct member.
+func (s *Service) groupsShown(ctx context.Context, d Directory, userID string) ([]any, error) {
+	list, err := s.groupsOf(ctx, d, userID)
 	shown := make([]any, len(list))
 	for i, g := range list {
 		shown[i] = map[string]any{"value": g.ID, "display": g.DisplayName, "type": "direct"}
 	}
-	o.Resource["groups"] = shown
-	return nil
+	return shown, err
+}
+
+// in is the user with groups.
+func (o Object) in(groups []any) Object {
+	if len(groups) > 0 {
+		o.Resource["groups"] = groups
+	}
+	return o
+}
+
+func (s *Service) addGroups(ctx context.Context, d Directory, o *Object) error {
+	groups, err := s.groupsShown(ctx, d, o.ID)
+	*o = o.in(groups)
+	return err
 }
 
 // userOf reads a user of a directory. Faults: NotFound.
@@ -224,10 +226,7 @@ func (w *writing) create(ctx context.Context, r scim.Resource, beside bool) (Cha
 	}
 	s.woken(d)
 	u.version = 1
-	o, err := u.object()
-	if err == nil && u.ID != newID {
-		err = s.addGroups(ctx, d, &o)
-	}
+	o, err := u.object() // nobody puts somebody into a group whom the directory does not have yet
 	return Changed{Object: o, Done: true, Adopted: u.ID != newID}, err
 }
 
@@ -296,7 +295,11 @@ func (s *Service) User(ctx context.Context, d Directory, userID string, noGroups
 	case noGroups:
 		return u.object()
 	}
-	return s.withGroups(ctx, d, u)
+	o, err := u.object()
+	if err == nil {
+		err = s.addGroups(ctx, d, &o)
+	}
+	return o, err
 }
 
 // ReplaceUser makes r the user. Faults: NotFound, Conflict version_mismatch, Taken uniqueness, Invalid.
@@ -321,10 +324,14 @@ func (s *Service) PatchUser(ctx context.Context, d Directory, userID string, ops
 // changeUser writes a user as alter makes it of the resource that is there, which alter may change.
 func (s *Service) changeUser(ctx context.Context, w *writing, userID string, m Match, alter func(scim.Resource) (scim.Resource, *string, error)) (Changed, error) {
 	var u user
+	var groups []any // read before: what fails behind the commit would say that nothing was done
 	var done bool
 	err := s.once(ctx, func() (ops []store.Op, err error) {
 		done = false
 		if u, err = s.userOf(ctx, w.d, userID); err != nil {
+			return nil, err
+		}
+		if groups, err = s.groupsShown(ctx, w.d, userID); err != nil {
 			return nil, err
 		}
 		if !m.met(u.version) {
@@ -366,8 +373,8 @@ func (s *Service) changeUser(ctx context.Context, w *writing, userID string, m M
 		u.version++
 		s.woken(w.d)
 	}
-	o, err := s.withGroups(ctx, w.d, u)
-	return Changed{Object: o, Done: done}, err
+	o, err := u.object()
+	return Changed{Object: o.in(groups), Done: done}, err
 }
 
 func (s *Service) woken(d Directory) {
