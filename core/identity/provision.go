@@ -134,7 +134,9 @@ func (s *Service) before(ctx context.Context, p Provision, now Identity, known m
 		return Identity{}, err
 	}
 	for _, identityID := range subjects(now, known) {
-		candidates[identityID] = candidates[identityID] // safe only through the directory's connection
+		if _, found := candidates[identityID]; !found {
+			candidates[identityID] = false // unless it is by the directory's connection
+		}
 	}
 	if err := s.bySubject(ctx, p, candidates); err != nil {
 		return Identity{}, err
