@@ -31,7 +31,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 	}
 	shown := &pages.Pages{Chooser: s.OAuth, Logger: logger, Base: public.Path, Secure: public.Scheme == "https", JSONErrors: c.PolisJSONErrorPage}
 	admin, err := graph.New(graph.Services{Events: s.Events, Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, OAuth: s.OAuth,
-		Directories: s.Directories, Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
+		Directories: s.Directories, Google: s.Google, Admin: s.Admin, Logger: logger, PublicURL: c.PublicURL})
 	if err != nil {
 		return nil, err
 	}

@@ -174,6 +174,17 @@ func (r *resolver) WebhookEndpoint(ctx context.Context, args onlyID) (*webhookEn
 	return orNull(&webhookEndpointNode{r, e}, err)
 }
 
+// installationWebhookNode is the endpoint that the configuration names.
+type installationWebhookNode struct{ *webhookEndpointNode }
+
+func (r *resolver) InstallationWebhook() *installationWebhookNode {
+	e, ok := r.Services.Events.InstallationEndpoint()
+	if !ok {
+		return nil
+	}
+	return &installationWebhookNode{&webhookEndpointNode{r, e}}
+}
+
 type webhookDeliveryNode struct {
 	d      events.Delivery
 	events batch[events.Event] // of the page
@@ -192,6 +203,7 @@ func (r *resolver) deliveries(ctx context.Context, list ...events.Delivery) []*w
 
 func (n *webhookDeliveryNode) ID() graphql.ID               { return graphql.ID(n.d.ID) }
 func (n *webhookDeliveryNode) EndpointID() graphql.ID       { return graphql.ID(n.d.EndpointID) }
+func (n *webhookDeliveryNode) ProjectID() graphql.ID        { return graphql.ID(n.d.ProjectID) }
 func (n *webhookDeliveryNode) EventID() graphql.ID          { return graphql.ID(n.d.EventID) }
 func (n *webhookDeliveryNode) EventType() string            { return n.d.EventType }
 func (n *webhookDeliveryNode) Position() string             { return position(n.d.Position) }
@@ -385,6 +397,7 @@ type replayDeliveriesPayload struct {
 func (r *resolver) ReplayWebhookDeliveries(ctx context.Context, args struct {
 	Input struct {
 		EndpointID graphql.ID
+		ProjectID  *graphql.ID
 		From, To   string
 		DeadOnly   *bool
 	}
@@ -397,7 +410,7 @@ func (r *resolver) ReplayWebhookDeliveries(ctx context.Context, args struct {
 		err = wrong
 	}
 	if err == nil {
-		err = r.Services.Events.ReplayRange(ctx, string(in.EndpointID), from, to, in.DeadOnly != nil && *in.DeadOnly)
+		err = r.Services.Events.ReplayRange(ctx, string(in.EndpointID), text((*string)(in.ProjectID)), from, to, in.DeadOnly != nil && *in.DeadOnly)
 	}
 	list, err := userErrors(err, "endpointId")
 	return &replayDeliveriesPayload{Accepted: err == nil && len(list) == 0, Errors: list}, err

@@ -22,6 +22,7 @@ import (
 	"github.com/portico-sso/portico/adapters/saml"
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/identity"
@@ -31,6 +32,7 @@ import (
 	"github.com/portico-sso/portico/core/project"
 	"github.com/portico-sso/portico/core/sso"
 	"github.com/portico-sso/portico/graph"
+	"github.com/portico-sso/portico/internal/googlefake"
 	"github.com/portico-sso/portico/ports/outbound"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
@@ -49,11 +51,14 @@ type world struct {
 	fetch   *fetcher
 	sso     *sso.Service
 	dirsync *dirsync.Service
+	google  *google.Service
 	log     *bytes.Buffer
 	now     time.Time
 
 	events   *events.Service
 	receiver *receiver
+
+	workspace *googlefake.Workspace
 }
 
 // counted is a database of which it is known how often it was read.
@@ -86,7 +91,7 @@ func (f *fetcher) Fetch(_ context.Context, address string, _ int64) (outbound.Do
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	schema := slices.Concat(project.Collections(), organization.Collections(), identity.Collections(), events.Collections(), lease.Collections(), dirsync.Collections(), sso.Collections(),
-		sso.SessionCollections(), oauth.Collections(), oauth.SessionCollections(), admin.Collections())
+		google.Collections(), google.SessionCollections(), sso.SessionCollections(), oauth.Collections(), oauth.SessionCollections(), admin.Collections())
 	w := &world{t: t, backend: &counted{Backend: memory.New(schema)}, fetch: &fetcher{documents: map[string]string{}}, log: &bytes.Buffer{},
 		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	ring, err := seal.NewKeyring([]seal.Key{{ID: "k1", Secret: [32]byte{1}}})
@@ -119,8 +124,9 @@ func newWorld(t *testing.T) *world {
 		Organizations: organizations, Identities: identities, SSO: connections, Digest: digest, Issuer: publicURL, Logger: logger})
 	w.dirsync = dirsync.NewService(dirsync.Options{Records: records, IDs: ids, Organizations: organizations, Identities: identities,
 		Events: told, Leases: leases})
+	w.google = google.New(w.googleOptions(google.Options{Records: records, Sessions: records, IDs: ids, Projects: projects, Directories: w.dirsync, Leases: leases, Logger: logger}))
 	w.handler, err = graph.New(graph.Services{Events: told, Projects: projects, Organizations: organizations, SSO: connections,
-		OAuth: logins, Directories: w.dirsync,
+		OAuth: logins, Directories: w.dirsync, Google: w.google,
 		Admin: admin.NewService(records, ids, []string{adminKey}), Logger: logger, PublicURL: publicURL})
 	must(t, err)
 	return w

@@ -23,6 +23,7 @@ import (
 
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/dirsync"
+	"github.com/portico-sso/portico/core/dirsync/google"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/oauth"
@@ -42,6 +43,7 @@ type Services struct {
 	OAuth         *oauth.Service
 	Events        *events.Service
 	Directories   *dirsync.Service
+	Google        *google.Service
 	Admin         *admin.Service
 	Logger        *slog.Logger
 	PublicURL     string

@@ -284,7 +284,7 @@ func (s *Service) target(ctx context.Context, endpointID string) (Endpoint, erro
 	if endpointID != Installation {
 		return s.endpoints.Get(ctx, endpointID)
 	}
-	e, ok := s.installation()
+	e, ok := s.InstallationEndpoint()
 	e.Active = ok // an instance that was started without it leaves it to others
 	return e, nil
 }

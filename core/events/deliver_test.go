@@ -431,7 +431,7 @@ func TestReplayRange(t *testing.T) {
 	b.write(s, user("ann", 251))
 	b.tell(s)
 	b.taken = nil
-	b.must(s.ReplayRange(t.Context(), e.ID, 11, 251, false))
+	b.must(s.ReplayRange(t.Context(), e.ID, "", 11, 251, false))
 	b.must(s.Leases.Run(t.Context()))
 	b.must(s.Deliver(t.Context()))
 	list := b.got()
@@ -444,16 +444,16 @@ func TestReplayRange(t *testing.T) {
 		}
 	}
 	b.taken = nil
-	b.must(s.ReplayRange(t.Context(), e.ID, 1, 251, true))
+	b.must(s.ReplayRange(t.Context(), e.ID, "", 1, 251, true))
 	b.must(s.Leases.Run(t.Context()))
 	b.must(s.Deliver(t.Context()))
 	if len(b.taken) != 0 {
 		t.Errorf("%d calls, and there are no dead letters", len(b.taken))
 	}
-	if err := s.ReplayRange(t.Context(), e.ID, 5, 4, false); !fault.Is(err, fault.Invalid) {
+	if err := s.ReplayRange(t.Context(), e.ID, "", 5, 4, false); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a range that ends before it begins: %v", err)
 	}
-	if err := s.ReplayRange(t.Context(), "none", 1, 4, false); !fault.Is(err, fault.NotFound) {
+	if err := s.ReplayRange(t.Context(), "none", "", 1, 4, false); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no endpoint: %v", err)
 	}
 }

@@ -198,6 +198,7 @@ func (d *Delivery) again(now time.Time) {
 // replay is the job of ReplayRange.
 type replay struct {
 	EndpointID string `json:"endpointId"`
+	ProjectID  string `json:"projectId"`
 	From       int64  `json:"from"`
 	To         int64  `json:"to"`
 	DeadOnly   bool   `json:"deadOnly"`
@@ -209,18 +210,35 @@ const (
 )
 
 // ReplayRange sends an endpoint the events of its project from one position to another again, both included, as far as they
-// are kept and it wants them; deadOnly those alone that were given up. A job does it. Faults: NotFound, Invalid.
-func (s *Service) ReplayRange(ctx context.Context, endpointID string, from, to int64, deadOnly bool) error {
-	if _, err := s.endpoints.Get(ctx, endpointID); err != nil {
+// are kept and it wants them; deadOnly those alone that were given up. The endpoint of the installation has many projects, so
+// projectID names the one; for any other it is that of the endpoint, or "". A job does it. Faults: NotFound, Invalid.
+func (s *Service) ReplayRange(ctx context.Context, endpointID, projectID string, from, to int64, deadOnly bool) error {
+	e, err := s.replayTo(ctx, endpointID, projectID)
+	if err != nil {
 		return err
+	}
+	if e.ProjectID == "" || projectID != "" && projectID != e.ProjectID {
+		return fault.At("projectId", "invalid", "Name the project whose positions these are: that of the endpoint, or one of the installation.")
 	}
 	if from < 1 || to < from {
 		return fault.At("to", "invalid", "A range begins at 1 or later and does not end before it begins.")
 	}
-	ask := s.Leases.Ask(replayKind, fmt.Sprintf("%s/%d-%d/%t", endpointID, from, to, deadOnly), replay{endpointID, from, to, deadOnly})
-	err := s.deliveries.Once(ctx, &ask, func() error { return s.Records.Commit(ctx, ask) })
+	ask := s.Leases.Ask(replayKind, fmt.Sprintf("%s/%s/%d-%d/%t", endpointID, e.ProjectID, from, to, deadOnly), replay{endpointID, e.ProjectID, from, to, deadOnly})
+	err = s.deliveries.Once(ctx, &ask, func() error { return s.Records.Commit(ctx, ask) })
 	s.Leases.Wake()
 	return s.deliveries.Fault(err)
+}
+
+// replayTo reads an endpoint to which something is sent again: that of the installation as one of the project.
+func (s *Service) replayTo(ctx context.Context, endpointID, projectID string) (Endpoint, error) {
+	e, err := s.target(ctx, endpointID)
+	if err == nil && e.ID == Installation {
+		if !e.Active {
+			return Endpoint{}, fault.New(fault.NotFound, "not_found", "PORTICO_WEBHOOK_URL is not given.")
+		}
+		e.ProjectID = projectID
+	}
+	return e, err
 }
 
 // replayPageOf does a page of ReplayRange; progress is the position at which it begins.
@@ -235,7 +253,7 @@ func (s *Service) replayPageOf(ctx context.Context, j lease.Job) (lease.Page, er
 			return lease.Page{}, err
 		}
 	}
-	endpoint, err := s.endpoints.Get(ctx, what.EndpointID)
+	endpoint, err := s.replayTo(ctx, what.EndpointID, what.ProjectID)
 	if fault.Is(err, fault.NotFound) {
 		return lease.Page{Done: true}, nil
 	}

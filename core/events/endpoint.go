@@ -335,14 +335,14 @@ func (s *Service) endpointsFor(ctx context.Context, e Event) (found []Endpoint, 
 			}
 		}
 	}
-	if global, ok := s.installation(); ok && global.wants(e) {
+	if global, ok := s.InstallationEndpoint(); ok && global.wants(e) {
 		found = append(found, global)
 	}
 	return found, nil
 }
 
-// installation is the endpoint that the configuration names.
-func (s *Service) installation() (Endpoint, bool) {
+// InstallationEndpoint is the endpoint that the configuration names: ok says that it names one.
+func (s *Service) InstallationEndpoint() (e Endpoint, ok bool) {
 	return Endpoint{ID: Installation, URL: s.URL, Format: Polis, Active: true, Secrets: []Secret{{Value: string(s.Secret)}}}, s.URL != ""
 }
 
