@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -69,10 +70,8 @@ func TestGoogleWorkspaces(t *testing.T) {
 	equal(t, "chosen", at(t, chosen, "directory", "google"), object{"groups": []any{}, "orgUnits": []any{"/"}})
 	must(t, w.google.SyncDue(t.Context()))
 	synced := object{"connected": true, "customerId": googlefake.Customer, "domain": "acme.example", "connectedBy": "root@acme.example", "groups": []any{}, "orgUnits": []any{"/"},
-		"failures": 0, "error": nil, "result": object{"users": 2, "groups": 1, "written": 3, "deleted": 0, "refused": 1}}
-	got := w.googleOf(d.ID, googleFields)
-	at(t, got, "result").(object)["written"] = 3
-	equal(t, "synced", got, synced)
+		"failures": 0, "error": nil, "result": object{"users": 2, "groups": 1, "written": 2, "deleted": 0, "refused": 1}}
+	equal(t, "synced", w.googleOf(d.ID, googleFields), synced)
 	when := w.googleOf(d.ID, "google { connectedAt beganAt endedAt syncedAt nextAt }")
 	for _, name := range []string{"connectedAt", "beganAt", "endedAt", "syncedAt"} {
 		if text, _ := when[name].(string); !strings.HasPrefix(text, "2026-03-01T12:0") {
@@ -159,7 +158,7 @@ func TestInstallationWebhook(t *testing.T) {
 	dead := at(t, got, "deadLetters", "nodes", 0).(object)
 	equal(t, "given up", []any{got["url"], dead["endpointId"], dead["projectId"], dead["position"], dead["eventType"]},
 		[]any{"https://all.example.com", "installation", projectID, "1", "sso.created"})
-	if got["failingSince"] == nil || strings.Contains(at(t, dead, "event", "data", "clientID").(string), c.ClientSecret) {
+	if got["failingSince"] == nil || !strings.Contains(fmt.Sprint(got), c.ClientID) || strings.Contains(fmt.Sprint(got), c.ClientSecret) {
 		t.Errorf("%v", got)
 	}
 	w.receiver.status, w.receiver.calls = 200, nil
