@@ -65,7 +65,7 @@ func (n *googleNode) Result() *googleResult {
 		return nil
 	}
 	r := n.st.Result
-	return &googleResult{int32(r.Users), int32(r.Groups), int32(r.Written), int32(r.Deleted), int32(r.Refused)} //nolint:gosec // a workspace has fewer
+	return &googleResult{int32(r.Users), int32(r.Groups), int32(r.Written), int32(r.Deleted), int32(r.Refused)}
 }
 
 type googleLinkPayload struct {
