@@ -41,6 +41,7 @@ type Config struct {
 	PolisJSONErrorPage   bool           // PORTICO_POLIS_JSON_ERROR_PAGE: browsers are told errors as JSON
 	PolisSubjectPrefix   bool           // PORTICO_POLIS_SUBJECT_PREFIX: sub of Polis's clients is tenant:product:id
 	PolisFlattenRaw      bool           // PORTICO_POLIS_FLATTEN_RAW_CLAIMS: what raw holds stands beside the other claims
+	PolisWebhookBatch    int            // PORTICO_POLIS_WEBHOOK_BATCH_SIZE: events that directories' webhooks are sent at a time, as arrays; 0: one, as an object
 	WebhookURL           string         // PORTICO_WEBHOOK_URL: told of all connections and directories, as Polis's WEBHOOK_URL; "" is none
 	WebhookSecret        secret.Secret  // PORTICO_WEBHOOK_SECRET
 	GoogleClientID       string         // PORTICO_GOOGLE_CLIENT_ID: of the OAuth client by which workspaces are read
@@ -248,6 +249,12 @@ var settings = []setting{
 	yesOrNo("PORTICO_POLIS_JSON_ERROR_PAGE", func(c *Config, on bool) { c.PolisJSONErrorPage = on }),
 	yesOrNo("PORTICO_POLIS_SUBJECT_PREFIX", func(c *Config, on bool) { c.PolisSubjectPrefix = on }),
 	yesOrNo("PORTICO_POLIS_FLATTEN_RAW_CLAIMS", func(c *Config, on bool) { c.PolisFlattenRaw = on }),
+	{"PORTICO_POLIS_WEBHOOK_BATCH_SIZE", false, func(c *Config, t string, _ options) (err error) {
+		if c.PolisWebhookBatch, err = strconv.Atoi(t); err != nil || c.PolisWebhookBatch < 0 || c.PolisWebhookBatch > events.MaxBatch {
+			return errors.New("give a number of events, 1 to 500, or 0 to have each sent by itself")
+		}
+		return nil
+	}},
 	yesOrNo("PORTICO_AUTO_MIGRATE", func(c *Config, on bool) { c.AutoMigrate = &on }),
 }
 

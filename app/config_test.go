@@ -66,7 +66,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		TrustedProxies:       addresses("10.0.0.0/8", "192.0.2.7/32", "2001:db8::1/128"),
 		AllowPrivateNetworks: addresses("10.1.0.0/16"), PolisRedirectMatch: true, CertificateHeader: "Client-Cert", AutoMigrate: ptr(true),
 		WebhookURL: "https://hooks.example.com/a?b=c", WebhookSecret: "hush", KeepEvents: 60 * 24 * time.Hour, KeepDeliveries: 36 * time.Hour,
-		RateLimit: ptr(0), PolisJSONErrorPage: true, PolisSubjectPrefix: true, PolisFlattenRaw: true,
+		RateLimit: ptr(0), PolisJSONErrorPage: true, PolisSubjectPrefix: true, PolisFlattenRaw: true, PolisWebhookBatch: 25,
 		GoogleClientID: "1.apps", GoogleClientSecret: "GOCSPX-x",
 	}
 	values := map[string]string{
@@ -77,7 +77,7 @@ func TestConfigReadsEverySetting(t *testing.T) {
 		"PORTICO_LOG_LEVEL": "debug", "PORTICO_TRUSTED_PROXIES": "10.1.2.3/8,192.0.2.7, 2001:db8::1",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "10.1.0.0/16", "PORTICO_POLIS_REDIRECT_MATCH": "true", "PORTICO_CLIENT_CERTIFICATE_HEADER": "client-cert", "PORTICO_AUTO_MIGRATE": "true",
 		"PORTICO_WEBHOOK_URL": "https://hooks.example.com/a?b=c", "PORTICO_WEBHOOK_SECRET": "hush", "PORTICO_KEEP_EVENTS": "60d", "PORTICO_KEEP_DELIVERIES": "36h",
-		"PORTICO_RATE_LIMIT": "0", "PORTICO_POLIS_JSON_ERROR_PAGE": "true", "PORTICO_POLIS_SUBJECT_PREFIX": "1", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "true",
+		"PORTICO_RATE_LIMIT": "0", "PORTICO_POLIS_JSON_ERROR_PAGE": "true", "PORTICO_POLIS_SUBJECT_PREFIX": "1", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "true", "PORTICO_POLIS_WEBHOOK_BATCH_SIZE": "25",
 		"PORTICO_GOOGLE_CLIENT_ID": "1.apps", "PORTICO_GOOGLE_CLIENT_SECRET": "GOCSPX-x",
 	}
 	if len(values) != len(settings) {
@@ -202,7 +202,7 @@ func TestConfigTellsTheFaultOfEverySetting(t *testing.T) {
 		"PORTICO_ENCRYPTION_KEYS": "x", "PORTICO_SAML_ENTITY_ID": "a b", "PORTICO_LOG_LEVEL": "x", "PORTICO_TRUSTED_PROXIES": "x",
 		"PORTICO_ALLOW_PRIVATE_NETWORKS": "x", "PORTICO_POLIS_REDIRECT_MATCH": "x", "PORTICO_CLIENT_CERTIFICATE_HEADER": "a b", "PORTICO_AUTO_MIGRATE": "x",
 		"PORTICO_WEBHOOK_URL": "x", "PORTICO_WEBHOOK_SECRET": "whsec_?", "PORTICO_KEEP_EVENTS": "x", "PORTICO_KEEP_DELIVERIES": "x",
-		"PORTICO_RATE_LIMIT": "x", "PORTICO_POLIS_JSON_ERROR_PAGE": "x", "PORTICO_POLIS_SUBJECT_PREFIX": "x", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "x",
+		"PORTICO_RATE_LIMIT": "x", "PORTICO_POLIS_JSON_ERROR_PAGE": "x", "PORTICO_POLIS_SUBJECT_PREFIX": "x", "PORTICO_POLIS_FLATTEN_RAW_CLAIMS": "x", "PORTICO_POLIS_WEBHOOK_BATCH_SIZE": "501",
 		"PORTICO_GOOGLE_CLIENT_ID": "a b", "PORTICO_GOOGLE_CLIENT_SECRET": "a b",
 	}
 	environ := []string{"PORTICO_CLIENT_SECRET_VERIFIER_FILE=/does/not/exist"} // its text may be any

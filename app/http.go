@@ -36,7 +36,7 @@ func newHandler(c Config, o options, logger *slog.Logger, s *Services, own *rest
 		return nil, err
 	}
 	ofPolis := polis.New(polis.Services{SyncGoogle: s.Google.SyncSoon, GoogleLink: googleLink(s), Projects: s.Projects, Organizations: s.Organizations, SSO: s.SSO, Directories: s.Directories,
-		Events: s.Events, Admin: s.Admin, Logger: logger, Now: o.now, PublicURL: c.PublicURL})
+		Events: s.Events, Admin: s.Admin, Logger: logger, Now: o.now, PublicURL: c.PublicURL, WebhookBatch: c.PolisWebhookBatch})
 
 	r := chi.NewRouter()
 	r.Use(middleware.WithRequestID, middleware.Log(logger, c.TrustedProxies, o.now), middleware.Recover(logger), middleware.Headers,

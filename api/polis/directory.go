@@ -19,9 +19,14 @@ type directory struct {
 	Webhook          webhook `json:"webhook"`
 	Deactivated      bool    `json:"deactivated"`
 
-	GoogleAuthorizationURL string `json:"google_authorization_url,omitempty"`
-	GoogleAccessToken      string `json:"google_access_token,omitempty"`
-	GoogleRefreshToken     string `json:"google_refresh_token,omitempty"`
+	*google
+}
+
+// google is what a directory of Google's has besides. The tokens are "" before somebody has agreed there.
+type google struct {
+	AuthorizationURL string `json:"google_authorization_url"`
+	AccessToken      string `json:"google_access_token"`
+	RefreshToken     string `json:"google_refresh_token"`
 }
 
 // scim is empty but for endpoint, which is absent, where the directory speaks no SCIM.
@@ -63,12 +68,12 @@ func (h *handler) directoryOf(d dirsync.Directory, tenant, product string, hook 
 	out := directory{ID: d.ID, Name: d.Label, Tenant: tenant, Product: product, Type: string(d.Type), LogWebhookEvents: d.LogWebhooks,
 		Webhook: hook, Deactivated: d.Deactivated}
 	if d.Type == dirsync.GoogleAPI {
-		out.GoogleAuthorizationURL = h.PublicURL + googlePath
+		out.google = &google{AuthorizationURL: h.PublicURL + googlePath}
 		if h.GoogleLink != nil { // callers append ?directoryId=, which it takes
-			out.GoogleAuthorizationURL = h.GoogleLink(d)
+			out.AuthorizationURL = h.GoogleLink(d)
 		}
 		if d.Google != nil {
-			out.GoogleAccessToken, out.GoogleRefreshToken = d.Google.AccessToken, d.Google.RefreshToken
+			out.AccessToken, out.RefreshToken = d.Google.AccessToken, d.Google.RefreshToken
 		}
 		return out
 	}

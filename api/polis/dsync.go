@@ -97,6 +97,9 @@ func (h *handler) createDirectory(r *http.Request, p params) (answer, error) {
 	}
 	hook, err := webhook{}.changed(p)
 	if err == nil {
+		if !hook.complete() {
+			hook = webhook{} // POST keeps no half of one (§1.4)
+		}
 		err = h.check(hook) // before anything is made
 	}
 	if err != nil {
@@ -129,15 +132,17 @@ type directoryInput struct {
 
 func readDirectory(p params) (directoryInput, error) {
 	var in directoryInput
-	var name, kind, access, refresh string
-	err := p.texts(map[string]*string{"tenant": &in.tenant, "product": &in.product, "name": &name, "type": &kind,
-		"google_access_token": &access, "google_refresh_token": &refresh})
+	var name, kind string
+	tokens, err := p.googleTokens()
+	if err == nil {
+		err = p.texts(map[string]*string{"tenant": &in.tenant, "product": &in.product, "name": &name, "type": &kind})
+	}
 	switch {
 	case err != nil:
 		return in, err
 	case in.tenant == "" || in.product == "":
 		return in, invalid("Missing required parameters.")
-	case kind == "":
+	case !p.has("type"):
 		kind = string(dirsync.Generic)
 	}
 	if !known(dirsync.Type(kind)) {
@@ -153,11 +158,8 @@ func readDirectory(p params) (directoryInput, error) {
 	}
 	chosen := dirsync.Type(kind)
 	in.Label, in.Type = &name, &chosen
-	if logs := p.has("log_webhook_events") && p.flag("log_webhook_events"); logs {
-		in.LogWebhooks = &logs
-	}
 	if chosen == dirsync.GoogleAPI {
-		in.Google = &dirsync.GoogleTokens{Access: access, Refresh: refresh}
+		in.Google = tokens
 	}
 	return in, nil
 }
@@ -182,7 +184,7 @@ func (h *handler) updateDirectory(r *http.Request, p params) (answer, error) {
 		return answer{}, err
 	}
 	if p.has("webhook", "webhook_url", "webhook_secret") {
-		if err := h.changeWebhook(r.Context(), d, p); err != nil {
+		if in.Webhook, err = h.changeWebhook(r.Context(), d, p); err != nil {
 			return answer{}, err
 		}
 	}
@@ -194,8 +196,11 @@ func (h *handler) updateDirectory(r *http.Request, p params) (answer, error) {
 
 func readDirectoryChange(p params, d dirsync.Directory) (dirsync.DirectoryInput, error) {
 	var in dirsync.DirectoryInput
-	var name, access, refresh string
-	err := p.texts(map[string]*string{"name": &name, "google_access_token": &access, "google_refresh_token": &refresh})
+	var name string
+	tokens, err := p.googleTokens()
+	if err == nil {
+		err = p.texts(map[string]*string{"name": &name})
+	}
 	if err != nil {
 		return in, err
 	}
@@ -210,10 +215,27 @@ func readDirectoryChange(p params, d dirsync.Directory) (dirsync.DirectoryInput,
 		active := !p.flag("deactivated")
 		in.Active = &active
 	}
-	if d.Type == dirsync.GoogleAPI && (access != "" || refresh != "") {
-		in.Google = &dirsync.GoogleTokens{Access: access, Refresh: refresh}
+	if d.Type == dirsync.GoogleAPI {
+		in.Google = tokens
 	}
 	return in, nil
+}
+
+// googleTokens are those of a body, or nil where it has none.
+func (p params) googleTokens() (*dirsync.GoogleTokens, error) {
+	var access, refresh string
+	err := p.texts(map[string]*string{"google_access_token": &access, "google_refresh_token": &refresh})
+	var tokens dirsync.GoogleTokens
+	if p.has("google_access_token") {
+		tokens.Access = &access
+	}
+	if p.has("google_refresh_token") {
+		tokens.Refresh = &refresh
+	}
+	if tokens == (dirsync.GoogleTokens{}) {
+		return nil, err
+	}
+	return &tokens, err
 }
 
 // deleteDirectory serves DELETE /api/v1/dsync/{directoryId}, which answers the same for one that is not there.

@@ -18,7 +18,7 @@ import (
 	"github.com/portico-sso/portico/core/sso"
 )
 
-// Services are what the API works with. All are required but GoogleLink.
+// Services are what the API works with. All are required but WebhookBatch and GoogleLink.
 type Services struct {
 	Projects      *project.Service
 	Organizations *organization.Service
@@ -29,6 +29,9 @@ type Services struct {
 	Logger        *slog.Logger
 	Now           func() time.Time
 	PublicURL     string
+	// WebhookBatch is how many events a directory's webhook is sent at a time, as an array (§3.4); 0: each as an object. It is
+	// for webhooks that are made from now on.
+	WebhookBatch int
 	// SyncGoogle has the directories of Google Workspaces read now, in the background.
 	SyncGoogle func()
 	// GoogleLink is where an administrator connects a workspace to a directory.

@@ -52,18 +52,18 @@ func (h *handler) ofScope(ctx context.Context, product, tenant, directoryID stri
 type kind struct {
 	list func(context.Context, dirsync.Directory, dirsync.Query) (dirsync.Page, error)
 	one  func(context.Context, dirsync.Directory, string) (dirsync.Object, error)
-	show func(dirsync.Object) map[string]any
+	show func(dirsync.Object, dirsync.Directory) map[string]any
 }
 
 func (h *handler) usersKind() kind {
 	one := func(ctx context.Context, d dirsync.Directory, userID string) (dirsync.Object, error) {
 		return h.Directories.User(ctx, d, userID, true)
 	}
-	return kind{h.Directories.Users, one, h.Directories.PolisUser}
+	return kind{h.Directories.Users, one, h.showUser}
 }
 
 func (h *handler) groupsKind() kind {
-	return kind{h.Directories.Groups, h.Directories.Group, h.Directories.PolisGroup}
+	return kind{h.Directories.Groups, h.Directories.Group, h.showGroup}
 }
 
 func (h *handler) users(r *http.Request, p params) (answer, error) {
@@ -97,7 +97,7 @@ func (h *handler) objects(r *http.Request, p params, k kind) (answer, error) {
 			return answer{}, err
 		}
 		for _, o := range found {
-			out = append(out, withDirectory(k.show(o), d))
+			out = append(out, k.show(o, d))
 		}
 	}
 	return listing(out).of(total), nil
@@ -112,9 +112,15 @@ func newest(ctx context.Context, d dirsync.Directory, k kind, total int64, offse
 	return page.Items, err
 }
 
-func withDirectory(shown map[string]any, d dirsync.Directory) map[string]any {
+// showUser is a user with their directory, which Polis shows until the first PUT.
+func (h *handler) showUser(o dirsync.Object, d dirsync.Directory) map[string]any {
+	shown := h.Directories.PolisUser(o)
 	shown["directoryId"] = d.ID
 	return shown
+}
+
+func (h *handler) showGroup(o dirsync.Object, _ dirsync.Directory) map[string]any {
+	return h.Directories.PolisGroup(o)
 }
 
 func (h *handler) user(r *http.Request, p params) (answer, error) {
@@ -125,7 +131,7 @@ func (h *handler) user(r *http.Request, p params) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return data(withDirectory(h.Directories.PolisUser(o), d)), nil
+	return data(h.showUser(o, d)), nil
 }
 
 func (h *handler) group(r *http.Request, p params) (answer, error) {
@@ -137,7 +143,7 @@ func (h *handler) group(r *http.Request, p params) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return data(withDirectory(h.Directories.PolisGroup(o), d)), nil
+	return data(h.showGroup(o, d)), nil
 }
 
 // noObject is the code of the fault that a scope, which itself is there, has no such user or group.

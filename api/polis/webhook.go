@@ -1,6 +1,7 @@
 package polis
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -16,13 +17,8 @@ type webhook struct {
 	Secret   string `json:"secret"`
 }
 
-// complete leaves both or neither (§1.4).
-func (w webhook) complete() webhook {
-	if w.Endpoint == "" || w.Secret == "" {
-		return webhook{}
-	}
-	return w
-}
+// complete says whether it can be called. A half of it is kept and shown, and is told nothing.
+func (w webhook) complete() bool { return w.Endpoint != "" && w.Secret != "" }
 
 // changed is the webhook as a body has it: "webhook" with both, and "webhook_url" and "webhook_secret", which win.
 func (w webhook) changed(p params) (webhook, error) {
@@ -42,23 +38,21 @@ func (w webhook) changed(p params) (webhook, error) {
 			w.Secret = secret
 		}
 	}
-	return w.complete(), nil
+	return w, nil
 }
 
 // input asks for what such an endpoint is told: what becomes of users and groups (§3.4), and not of the directory (§8).
-func (w webhook) input() events.Input {
+func (h *handler) input(w webhook) events.Input {
 	format := events.Polis
 	types := []string{events.PolisUserCreated, events.PolisUserUpdated, events.PolisUserDeleted, events.PolisGroupCreated, events.PolisGroupUpdated,
 		events.PolisGroupDeleted, events.PolisGroupUserAdded, events.PolisGroupUserRemoved}
-	return events.Input{URL: &w.Endpoint, Secret: &w.Secret, Format: &format, Types: &types}
+	return events.Input{URL: &w.Endpoint, Secret: &w.Secret, Format: &format, Types: &types, BatchSize: &h.WebhookBatch}
 }
 
 // check refuses what could not be kept, before anything is made.
 func (h *handler) check(w webhook) error {
-	if w == (webhook{}) {
-		return nil
-	}
-	_, _, err := h.Events.NewEndpoint(events.Scope{}, w.input())
+	w.Endpoint, w.Secret = cmp.Or(w.Endpoint, "https://example.com"), cmp.Or(w.Secret, "-") // the other half may be fine
+	_, _, err := h.Events.NewEndpoint(events.Scope{}, h.input(w))
 	return ofWebhook(err)
 }
 
@@ -84,7 +78,7 @@ func (h *handler) webhooks(ctx context.Context, d dirsync.Directory) ([]events.E
 func (h *handler) webhookOf(ctx context.Context, d dirsync.Directory) (webhook, error) {
 	list, err := h.webhooks(ctx, d)
 	if err != nil || len(list) == 0 {
-		return webhook{}, err
+		return webhook(d.Webhook), err
 	}
 	return webhookAt(list[0]), nil
 }
@@ -97,16 +91,16 @@ func webhookAt(e events.Endpoint) webhook {
 	return w
 }
 
-// setWebhook makes w the webhook of a directory; none removes it.
+// setWebhook makes w the webhook of a directory; one that is not complete removes it.
 func (h *handler) setWebhook(ctx context.Context, d dirsync.Directory, w webhook) error {
 	list, err := h.webhooks(ctx, d)
 	if err != nil {
 		return err
 	}
-	switch none := w == (webhook{}); {
+	switch none := !w.complete(); {
 	case len(list) == 0 && none:
 	case len(list) == 0:
-		_, err = h.Events.CreateEndpoint(ctx, scopeOf(d), w.input())
+		_, err = h.Events.CreateEndpoint(ctx, scopeOf(d), h.input(w))
 	case none:
 		err = h.Events.DeleteEndpoint(ctx, list[0].ID)
 	default:
@@ -131,18 +125,25 @@ func (h *handler) moveWebhook(ctx context.Context, e events.Endpoint, w webhook)
 	return err
 }
 
-// changeWebhook is setWebhook of what a body of PATCH holds.
-func (h *handler) changeWebhook(ctx context.Context, d dirsync.Directory, p params) error {
+// changeWebhook is setWebhook of what a body of PATCH holds. It gives what the directory is to keep: the half
+// of a webhook, or nil where that stays as it is.
+func (h *handler) changeWebhook(ctx context.Context, d dirsync.Directory, p params) (*dirsync.Webhook, error) {
 	was, err := h.webhookOf(ctx, d)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w, err := was.changed(p)
 	if err == nil {
 		err = h.check(w)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = h.setWebhook(ctx, d, w)
 	}
-	return h.setWebhook(ctx, d, w)
+	if w.complete() {
+		w = webhook{}
+	}
+	if err != nil || w == webhook(d.Webhook) {
+		return nil, err
+	}
+	return (*dirsync.Webhook)(&w), nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
@@ -16,13 +15,13 @@ type logged struct {
 	ID              string          `json:"id"`
 	Payload         json.RawMessage `json:"payload"` // null once the event is no longer kept
 	WebhookEndpoint string          `json:"webhook_endpoint"`
-	CreatedAt       time.Time       `json:"created_at"`
-	StatusCode      *int            `json:"status_code"` // null before the first attempt; 500 where there was no answer
+	CreatedAt       string          `json:"created_at"`            // as JavaScript writes it
+	StatusCode      int             `json:"status_code,omitempty"` // absent before the first attempt; 500 where there was no answer
 	Delivered       bool            `json:"delivered"`
 }
 
 func loggedOf(e events.Endpoint, d events.Delivery, kept []events.Event) logged {
-	out := logged{ID: logID(d.ID), WebhookEndpoint: e.URL, CreatedAt: d.CreatedAt, Delivered: d.Status == events.Delivered}
+	out := logged{ID: logID(d.ID), WebhookEndpoint: e.URL, CreatedAt: d.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z"), Delivered: d.Status == events.Delivered}
 	for _, event := range kept {
 		if event.ID == d.EventID {
 			out.Payload = e.Payload([]events.Event{event})
@@ -30,10 +29,9 @@ func loggedOf(e events.Endpoint, d events.Delivery, kept []events.Event) logged 
 	}
 	switch {
 	case d.Code != 0:
-		out.StatusCode = &d.Code
+		out.StatusCode = d.Code
 	case d.Attempts > 0:
-		code := http.StatusInternalServerError
-		out.StatusCode = &code
+		out.StatusCode = http.StatusInternalServerError
 	}
 	return out
 }
@@ -126,9 +124,19 @@ func (h *handler) logEntry(r *http.Request, p params) (answer, error) {
 	return data(nil), nil
 }
 
-// clearLog serves DELETE /api/v1/dsync/events. What is still to be sent stays.
+// clearLog serves DELETE /api/v1/dsync/events, which empties the log of one directory. What is still to be sent stays.
 func (h *handler) clearLog(r *http.Request, p params) (answer, error) {
-	endpoints, err := h.logsOf(r.Context(), p)
+	if !p.filled("directoryId") {
+		return answer{}, invalid("Missing required parameters.")
+	}
+	d, err := h.Directories.Directory(r.Context(), p.text("directoryId"))
+	if fault.Is(err, fault.NotFound) {
+		return answer{}, errNoDirectory
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	endpoints, err := h.webhooks(r.Context(), d)
 	for _, e := range endpoints {
 		if err == nil {
 			err = h.Events.ForgetDeliveries(r.Context(), e.ID)

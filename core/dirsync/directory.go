@@ -31,6 +31,8 @@ type Directory struct {
 	LogFor int64 `json:"logFor,omitempty"`
 	// LogWebhooks is Polis's log_webhook_events: kept and shown, and without further meaning.
 	LogWebhooks bool `json:"logWebhooks,omitempty"`
+	// Webhook is the half of one that Polis's API was given so far; a whole one is an endpoint of core/events.
+	Webhook Webhook `json:"webhook,omitzero"`
 	// Google is how a directory of type google is read: what its OAuth connection gave, sealed with the rest.
 	Google *Google `json:"google,omitempty"`
 
@@ -47,6 +49,12 @@ type Directory struct {
 
 // Active reports whether its requests are let in.
 func (d Directory) Active() bool { return !d.Deactivated && !d.Deleted }
+
+// Webhook is an address and the secret that signs what is sent there: either may be "".
+type Webhook struct {
+	Endpoint string `json:"endpoint,omitempty"`
+	Secret   string `json:"secret,omitempty"`
+}
 
 // Google is the connection to a Google Workspace. The tokens are secrets.
 type Google struct {
@@ -67,15 +75,15 @@ type Google struct {
 // Connected reports whether there is something to read it by.
 func (g *Google) Connected() bool { return g != nil && g.RefreshToken != "" }
 
-// GoogleTokens are tokens that an operator has from elsewhere. What is "" stays as it is.
-type GoogleTokens struct{ Access, Refresh string }
+// GoogleTokens are tokens that an operator has from elsewhere. What is nil stays as it is; a refresh token of "" disconnects.
+type GoogleTokens struct{ Access, Refresh *string }
 
 func (t GoogleTokens) give(g *Google) {
-	if t.Access != "" {
-		g.AccessToken, g.ExpiresAt = t.Access, time.Time{}
+	if t.Access != nil {
+		g.AccessToken, g.ExpiresAt = *t.Access, time.Time{}
 	}
-	if t.Refresh != "" {
-		g.RefreshToken, g.ConnectedBy = t.Refresh, ""
+	if t.Refresh != nil {
+		g.RefreshToken, g.ConnectedBy = *t.Refresh, ""
 		g.Links++
 		g.Asked++
 	}
@@ -172,6 +180,7 @@ type DirectoryInput struct {
 	Quiet        *bool
 	LogFor       *time.Duration
 	LogWebhooks  *bool
+	Webhook      *Webhook
 	Google       *GoogleTokens
 }
 

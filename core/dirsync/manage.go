@@ -125,6 +125,9 @@ func (s *Service) describe(ctx context.Context, d *Directory, in DirectoryInput)
 	if in.LogWebhooks != nil {
 		d.LogWebhooks = *in.LogWebhooks
 	}
+	if in.Webhook != nil {
+		d.Webhook = *in.Webhook
+	}
 	if in.Google != nil {
 		g := d.google()
 		in.Google.give(&g)

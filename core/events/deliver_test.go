@@ -536,7 +536,7 @@ func TestEndpointInput(t *testing.T) {
 		"format":        {"format", Input{URL: ptr("https://r.example"), Format: ptr(Format("xml"))}},
 		"type":          {"types", Input{URL: ptr("https://r.example"), Types: ptr([]string{"Nothing"})}},
 		"batch":         {"batchSize", Input{URL: ptr("https://r.example"), BatchSize: ptr(-1)}},
-		"big batch":     {"batchSize", Input{URL: ptr("https://r.example"), BatchSize: ptr(maxBatch + 1)}},
+		"big batch":     {"batchSize", Input{URL: ptr("https://r.example"), BatchSize: ptr(MaxBatch + 1)}},
 		"no secret":     {"secret", Input{URL: ptr("https://r.example"), Secret: ptr("")}},
 		"lines":         {"secret", Input{URL: ptr("https://r.example"), Secret: ptr("a\nb")}},
 		"not base64":    {"secret", Input{URL: ptr("https://r.example"), Secret: ptr("whsec_?")}},

@@ -85,9 +85,11 @@ const (
 	byScope   = "by_scope"
 
 	maxEndpoints = 20 // of one scope
-	maxBatch     = 500
 	maxURL       = 2048
 	secretBytes  = 32
+
+	// MaxBatch is the largest batch of events.
+	MaxBatch = 500
 
 	// Installation is the id of the endpoint of the whole installation, which the configuration names.
 	Installation = "installation"
@@ -180,7 +182,7 @@ func validEndpoint(e Endpoint) error {
 		return fault.At("description", "too_long", "A description has at most 512 bytes.")
 	case e.Format != Standard && e.Format != Polis:
 		return fault.At("format", "invalid", "The format is standard or polis.")
-	case e.BatchSize < 0 || e.BatchSize > maxBatch:
+	case e.BatchSize < 0 || e.BatchSize > MaxBatch:
 		return fault.At("batchSize", "invalid", "A batch has 1 to 500 events; 0 sends each by itself.")
 	}
 	return ValidTypes("types", e.Types)

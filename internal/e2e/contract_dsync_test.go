@@ -2,15 +2,20 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -175,12 +180,35 @@ func TestContractDirectories(t *testing.T) {
 		})
 	}
 	t.Run("§1.4 type google", func(t *testing.T) {
-		d := p.newDirectory(object{"type": "google", "google_access_token": "a", "google_refresh_token": "r"})
-		same(t, "scim", d["scim"], object{"path": "", "secret": ""})
-		same(t, "google", []any{d["google_authorization_url"], d["google_access_token"], d["google_refresh_token"]},
-			[]any{p.URL + "/api/scim/oauth/authorize", "a", "r"})
-		again := p.admin(http.MethodPatch, "/api/v1/dsync/"+d["id"].(string), object{"google_access_token": "b"}).data(t, 200).(object)
-		same(t, "tokens", []any{again["google_access_token"], again["google_refresh_token"]}, []any{"b", "r"})
+		d := p.newDirectory(object{"type": "google"})
+		id := d["id"].(string)
+		want := object{"id": id, "name": "scim-" + testTenant + "-" + testProduct, "tenant": testTenant, "product": testProduct, "type": "google",
+			"log_webhook_events": false, "deactivated": false, "webhook": object{"endpoint": "", "secret": ""}, "scim": object{"path": "", "secret": ""},
+			"google_authorization_url": p.URL + "/api/scim/oauth/authorize", "google_access_token": "", "google_refresh_token": ""}
+		same(t, "directory", d, want)
+		for _, c := range []struct{ sent, tokens object }{
+			{object{"google_access_token": "a", "google_refresh_token": "r"}, object{"google_access_token": "a", "google_refresh_token": "r"}},
+			{object{"google_access_token": "b"}, object{"google_access_token": "b", "google_refresh_token": "r"}},
+			{object{"google_access_token": "", "google_refresh_token": ""}, object{"google_access_token": "", "google_refresh_token": ""}},
+		} {
+			maps.Copy(want, c.tokens)
+			same(t, fmt.Sprint(c.sent), p.admin(http.MethodPatch, "/api/v1/dsync/"+id, c.sent).data(t, 200), want)
+		}
+		made := p.newDirectory(object{"type": "google", "google_access_token": "a", "google_refresh_token": "r"})
+		same(t, "made with tokens", []any{made["google_access_token"], made["google_refresh_token"]}, []any{"a", "r"})
+	})
+	t.Run("§1.4 POST ignores what it does not take", func(t *testing.T) {
+		d := p.newDirectory(object{"id": "mine", "log_webhook_events": true, "deactivated": true, "google_access_token": "a", "scim": object{"secret": "mine"}})
+		if d["id"] == "mine" || d["log_webhook_events"] != false || d["deactivated"] != false || d["google_access_token"] != nil || d["scim"].(object)["secret"] == "mine" {
+			t.Errorf("%v", d)
+		}
+	})
+	t.Run("§1.4 POST takes a form, too", func(t *testing.T) {
+		a := p.do(p.request(http.MethodPost, "/api/v1/dsync", strings.NewReader("tenant=form&product=crm&type=okta-scim-v2&name=Of+a+form"),
+			"Content-Type", "application/x-www-form-urlencoded", "Authorization", "Api-Key "+adminKey))
+		if d := a.data(t, http.StatusCreated).(object); d["tenant"] != "form" || d["type"] != "okta-scim-v2" || d["name"] != "Of a form" {
+			t.Errorf("%v", d)
+		}
 	})
 	t.Run("§1.4 POST: the webhook is kept only if both are there", func(t *testing.T) {
 		for _, c := range []struct{ sent, want object }{
@@ -202,6 +230,8 @@ func TestContractDirectories(t *testing.T) {
 		"no tenant":       {object{"product": "p"}, "Missing required parameters."},
 		"no product":      {object{"tenant": "t"}, "Missing required parameters."},
 		"unknown type":    {object{"tenant": "t", "product": "p", "type": "ldap"}, "Invalid directory type."},
+		"empty type":      {object{"tenant": "t", "product": "p", "type": ""}, "Invalid directory type."},
+		"null as type":    {object{"tenant": "t", "product": "p", "type": nil}, "Invalid directory type."},
 		"colon":           {object{"tenant": "a:b", "product": "p"}, "tenant cannot contain the character :"},
 		"colon of a name": {object{"tenant": "t", "product": "a:b"}, "product cannot contain the character :"},
 	} {
@@ -254,6 +284,11 @@ func TestContractDirectories(t *testing.T) {
 			{object{"webhook": object{"endpoint": "https://a.example/", "secret": "one"}}, "webhook", object{"endpoint": "https://a.example/", "secret": "one"}},
 			{object{"webhook_secret": "two"}, "webhook", object{"endpoint": "https://a.example/", "secret": "two"}},
 			{object{"webhook_url": "https://b.example/"}, "webhook", object{"endpoint": "https://b.example/", "secret": "two"}},
+			{object{"webhook_url": ""}, "webhook", object{"endpoint": "", "secret": "two"}},
+			{object{"webhook_url": "https://c.example/"}, "webhook", object{"endpoint": "https://c.example/", "secret": "two"}},
+			{object{"webhook_secret": ""}, "webhook", object{"endpoint": "https://c.example/", "secret": ""}},
+			{object{"webhook_url": "https://d.example/"}, "webhook", object{"endpoint": "https://d.example/", "secret": ""}},
+			{object{"webhook_secret": "three"}, "webhook", object{"endpoint": "https://d.example/", "secret": "three"}},
 			{object{"webhook": object{"endpoint": "", "secret": ""}}, "webhook", object{"endpoint": "", "secret": ""}},
 			{object{"tenant": "other", "type": "google", "id": "x"}, "tenant", "one"},
 		} {
@@ -261,6 +296,14 @@ func TestContractDirectories(t *testing.T) {
 			same(t, fmt.Sprint(c.sent), got[c.name], c.want)
 			same(t, "read again", p.admin(http.MethodGet, one, nil).data(t, 200), got)
 		}
+	})
+	t.Run("§1.4 PATCH refuses a half of a webhook that could not be kept", func(t *testing.T) {
+		for field, sent := range map[string]object{"webhook_url": {"webhook_url": "nowhere"}, "webhook_secret": {"webhook_secret": strings.Repeat("x", 257)}} {
+			if a := p.admin(http.MethodPatch, one, sent); a.StatusCode != 400 || !strings.Contains(string(a.body), field) {
+				t.Errorf("%s %s", a.Status, a.body)
+			}
+		}
+		same(t, "webhook", p.admin(http.MethodGet, one, nil).data(t, 200).(object)["webhook"], object{"endpoint": "", "secret": ""})
 	})
 	t.Run("§1.4 DELETE answers the same for what is not there", func(t *testing.T) {
 		gone := p.newDirectory(object{"tenant": "gone"})
@@ -343,15 +386,13 @@ func TestContractDirectoryReads(t *testing.T) {
 		raw := got["raw"].(object)
 		delete(got, "raw")
 		same(t, "user", got, object{"id": ids["ann"], "first_name": "Ann", "last_name": "Doe", "email": "ann@acme.example", "active": true, "directoryId": d["id"]})
-		if raw["userName"] != "ann@acme.example" || raw["id"] != ids["ann"] {
-			t.Errorf("raw %v", raw)
-		}
+		same(t, "raw", raw, object{"id": ids["ann"], "schemas": []string{userSchema}, "userName": "ann@acme.example", "active": true,
+			"name": object{"givenName": "Ann", "familyName": "Doe"}, "emails": []object{{"value": "ann@acme.example", "primary": true}}})
 	})
 	t.Run("§1.5 the group", func(t *testing.T) {
 		got := p.admin(http.MethodGet, "/api/v1/dsync/groups/"+group+"?"+directoryQuery, nil).data(t, 200).(object)
-		if got["id"] != group || got["name"] != "Outer" || got["raw"].(object)["displayName"] != "Outer" {
-			t.Errorf("%v", got)
-		}
+		same(t, "group", got, object{"id": group, "name": "Outer", "raw": object{"id": group, "schemas": []string{groupSchema}, "displayName": "Outer", "members": []any{}}})
+		same(t, "in the list", p.read("/api/v1/dsync/groups?" + directoryQuery)[0], got)
 	})
 	for _, scope := range []string{directoryQuery, tenantQuery, tenantQuery + "&" + directoryQuery} {
 		t.Run("§1.5 scope "+scope, func(t *testing.T) {
@@ -439,26 +480,31 @@ func TestContractDirectoryReads(t *testing.T) {
 type sink struct {
 	*httptest.Server
 	mu     sync.Mutex
-	bodies []object
+	bodies []object // of an array one for each of it
+	raw    [][]byte
 	heads  []http.Header
+	status int // what it answers
 }
 
 func newSink(t *testing.T) *sink {
 	t.Helper()
-	s := &sink{}
+	s := &sink{status: http.StatusNoContent}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		var v object
-		if err == nil {
-			err = json.Unmarshal(body, &v)
+		var list []object
+		if err == nil && !bytes.HasPrefix(body, []byte("[")) {
+			list = make([]object, 1)
+			err = json.Unmarshal(body, &list[0])
+		} else if err == nil {
+			err = json.Unmarshal(body, &list)
 		}
 		if err != nil {
 			t.Errorf("webhook: %v", err)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.bodies, s.heads = append(s.bodies, v), append(s.heads, r.Header)
-		w.WriteHeader(http.StatusNoContent)
+		s.bodies, s.raw, s.heads = append(s.bodies, list...), append(s.raw, body), append(s.heads, r.Header)
+		w.WriteHeader(s.status)
 	}))
 	t.Cleanup(s.Close)
 	return s
@@ -480,29 +526,132 @@ func (s *sink) wait(t *testing.T, n int) []object {
 	return nil
 }
 
-func TestContractDirectoryEvents(t *testing.T) {
+// signed checks both signatures of the call at a place, as receivers of Polis's do: over the JSON as it is read and written anew.
+func (s *sink) signed(t *testing.T, call int, secret string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range []string{"BoxyHQ-Signature", "Ory-Polis-Signature"} {
+		at, sum, _ := strings.Cut(strings.TrimPrefix(s.heads[call].Get(name), "t="), ",s=")
+		mac := hmac.New(sha256.New, []byte(secret))
+		fmt.Fprintf(mac, "%s.%s", at, s.raw[call])
+		if ms, err := strconv.ParseInt(at, 10, 64); err != nil || time.Since(time.UnixMilli(ms)).Abs() > time.Hour || sum != hex.EncodeToString(mac.Sum(nil)) {
+			t.Errorf("%s: %q", name, s.heads[call].Get(name))
+		}
+	}
+	if got := s.heads[call].Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type %q", got)
+	}
+}
+
+// TestContractWebhooks is what a webhook of Polis is told of what identity providers do: these events, with this and nothing else.
+func TestContractWebhooks(t *testing.T) {
 	hook := newSink(t)
 	p := start(t, func(c *app.Config) { c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
-	d := p.newDirectory(object{"webhook_url": hook.URL, "webhook_secret": "hush", "log_webhook_events": true})
-	id := p.person(d, "ann")
-	came := hook.wait(t, 1)
-	t.Run("§3.4 the payload", func(t *testing.T) {
-		got := came[0]
-		payload := got["data"].(object)
-		if payload["raw"].(object)["userName"] != "ann@acme.example" {
-			t.Errorf("raw %v", payload["raw"])
+	d := p.newDirectory(object{"webhook_url": hook.URL, "webhook_secret": "hush"})
+	ann := p.person(d, "ann")
+	user := object{"id": ann, "first_name": "Ann", "last_name": "Doe", "email": "ann@acme.example", "active": true, "raw": object{"id": ann, "schemas": []string{userSchema},
+		"userName": "ann@acme.example", "active": true, "name": object{"givenName": "Ann", "familyName": "Doe"}, "emails": []object{{"value": "ann@acme.example", "primary": true}}}}
+	group := object{"name": "Devs", "raw": object{"schemas": []string{groupSchema}, "displayName": "Devs", "members": []any{}}}
+	inGroup := func() object {
+		both := maps.Clone(user)
+		both["group"] = group
+		return both
+	}
+	told := 0
+	tells := func(what string, want ...any) { // event and data in turn
+		t.Helper()
+		t.Run("§3.4 "+what, func(t *testing.T) {
+			events := hook.wait(t, told+len(want)/2)
+			for i := 0; i < len(want); i += 2 {
+				same(t, what, events[told], object{"event": want[i], "tenant": testTenant, "product": testProduct, "directory_id": d["id"], "data": want[i+1]})
+				hook.signed(t, told, "hush")
+				told++
+			}
+		})
+	}
+	tells("user.created", "user.created", user)
+	p.scim(d, http.MethodPatch, "Users/"+ann, patch(object{"op": "replace", "value": object{"active": false, "roles": "admin, staff"}})).resource(t, 200)
+	user["active"], user["raw"].(object)["active"] = false, false
+	user["roles"], user["raw"].(object)["roles"] = []string{"admin", "staff"}, []object{{"value": "admin"}, {"value": "staff"}}
+	tells("user.updated", "user.updated", user)
+	id := p.team(d, "Devs")
+	group["id"], group["raw"].(object)["id"] = id, id
+	tells("group.created, with members in raw, which are none", "group.created", group)
+	change := func(operation object) {
+		t.Helper()
+		if a := p.scim(d, http.MethodPatch, "Groups/"+id, patch(operation)); a.StatusCode/100 != 2 {
+			t.Fatalf("%s %s", a.Status, a.body)
 		}
-		delete(payload, "raw")
-		same(t, "event", got, object{"event": "user.created", "tenant": testTenant, "product": testProduct, "directory_id": d["id"],
-			"data": object{"id": id, "first_name": "Ann", "last_name": "Doe", "email": "ann@acme.example", "active": true}})
+	}
+	change(object{"op": "add", "path": "members", "value": []object{{"value": ann}}})
+	tells("group.user_added, and not group.updated", "group.user_added", inGroup())
+	change(object{"op": "add", "path": "members", "value": []object{{"value": ann}}})
+	change(object{"op": "replace", "path": "displayName", "value": "Developers"})
+	group["name"], group["raw"].(object)["displayName"] = "Developers", "Developers"
+	tells("group.updated, and nothing of a member who was one, not as Polis", "group.updated", group)
+	p.eventually("IdentityUpdated", 3) // the members of a group that changed are told of in Portico's own format
+	change(object{"op": "remove", "path": `members[value eq "` + ann + `"]`})
+	tells("group.user_removed", "group.user_removed", inGroup())
+	change(object{"op": "remove", "path": `members[value eq "` + ann + `"]`})
+	change(object{"op": "replace", "path": "members", "value": []object{{"value": ann}}})
+	tells("group.user_added of replaced members, not as Polis (§11.2 24)", "group.user_added", inGroup())
+	p.scim(d, http.MethodDelete, "Groups/"+id, nil).empty(t, 204)
+	tells("group.deleted behind those who leave it, not as Polis (§11.2 25)", "group.user_removed", inGroup(), "group.deleted", group)
+	p.scim(d, http.MethodDelete, "Users/"+ann, nil).empty(t, 204)
+	tells("user.deleted", "user.deleted", user)
+	if list := hook.wait(t, told); len(list) != told {
+		t.Errorf("%d events more", len(list)-told)
+	}
+}
+
+// eventually waits until the log of events has n of a type.
+func (p *program) eventually(eventType string, n int) {
+	p.t.Helper()
+	for range 600 {
+		a := p.do(p.request(http.MethodGet, "/api/v1/events?project="+testProduct+"&type="+eventType, nil, "Authorization", "Bearer "+adminKey))
+		if list, _ := a.json(p.t)["events"].([]any); len(list) >= n {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.t.Fatalf("there are not %d %s", n, eventType)
+}
+
+// TestContractBatches is Polis's batch mode.
+func TestContractBatches(t *testing.T) {
+	hook := newSink(t)
+	p := start(t, func(c *app.Config) {
+		c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.PolisWebhookBatch = 25
 	})
-	t.Run("§3.4 both signature headers", func(t *testing.T) {
-		for _, name := range []string{"BoxyHQ-Signature", "Ory-Polis-Signature"} {
-			if got := hook.heads[0].Get(name); !strings.HasPrefix(got, "t=") || !strings.Contains(got, ",s=") {
-				t.Errorf("%s: %q", name, got)
+	d := p.newDirectory(object{"webhook_url": hook.URL, "webhook_secret": "hush"})
+	ann := p.person(d, "ann")
+	p.team(d, "Devs", ann)
+	t.Run("§3.4 batch mode: arrays, in order, and the signature over the array", func(t *testing.T) {
+		same(t, "events", pick(hook.wait(t, 3), "event"), []any{"user.created", "group.created", "group.user_added"})
+		for i, body := range hook.raw {
+			if !bytes.HasPrefix(body, []byte("[{")) {
+				t.Errorf("%s", body)
+			}
+			hook.signed(t, i, "hush")
+		}
+	})
+	t.Run("§1.5 the log of batch mode has arrays", func(t *testing.T) {
+		for _, entry := range p.read("/api/v1/dsync/events?" + tenantQuery) {
+			if list, _ := entry["payload"].([]any); len(list) != 1 {
+				t.Errorf("%v", entry["payload"])
 			}
 		}
 	})
+}
+
+func TestContractDirectoryEvents(t *testing.T) {
+	hook := newSink(t)
+	p := start(t, func(c *app.Config) { c.AllowPrivateNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	d := p.newDirectory(object{"webhook_url": hook.URL, "webhook_secret": "hush"})
+	p.person(d, "ann")
+	hook.wait(t, 1)
 	path := "/api/v1/dsync/events"
 	scope := "?directoryId=" + d["id"].(string)
 	logged := func(n int) []object {
@@ -521,12 +670,37 @@ func TestContractDirectoryEvents(t *testing.T) {
 	t.Run("§1.5 the log of the webhook", func(t *testing.T) {
 		entry := list[0]
 		same(t, "payload", entry["payload"].(object)["event"], "user.created")
-		if entry["webhook_endpoint"] != hook.URL || entry["status_code"] != 204.0 || entry["delivered"] != true || entry["created_at"] == "" {
-			t.Errorf("%v", entry)
+		if at, err := time.Parse("2006-01-02T15:04:05.000Z", entry["created_at"].(string)); err != nil || time.Since(at) > time.Hour {
+			t.Errorf("created_at %v", entry["created_at"])
 		}
+		same(t, "entry", entry, object{"id": entry["id"], "created_at": entry["created_at"], "payload": hook.bodies[0], "webhook_endpoint": hook.URL,
+			"status_code": 204, "delivered": true})
 		same(t, "one", p.admin(http.MethodGet, path+"/"+url.PathEscape(entry["id"].(string))+scope, nil).data(t, 200), entry)
 		same(t, "by tenant", p.read(path+"?"+tenantQuery), list)
 		same(t, "a page", p.read(path+scope+"&pageOffset=1"), []any{})
+	})
+	t.Run("§1.5 the log of a webhook that takes nothing", func(t *testing.T) {
+		refusing, away := newSink(t), newSink(t)
+		refusing.status = http.StatusTeapot
+		away.Close()
+		for tenant, c := range map[string]struct {
+			url  string
+			want int
+		}{"refusing": {refusing.URL, http.StatusTeapot}, "away": {away.URL, http.StatusInternalServerError}} {
+			p.person(p.newDirectory(object{"tenant": tenant, "webhook_url": c.url, "webhook_secret": "hush"}), "ann")
+			var list []object
+			for range 200 {
+				if list = p.read(path + "?tenant=" + tenant + "&product=" + testProduct); len(list) == 1 && list[0]["status_code"] != nil {
+					break
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			same(t, tenant, []any{pick(list, "status_code"), pick(list, "delivered")}, []any{[]int{c.want}, []bool{false}})
+		}
+	})
+	t.Run("§3.4 nothing is sent or logged of a directory without a webhook", func(t *testing.T) {
+		p.person(p.newDirectory(object{"tenant": "untold"}), "ann")
+		same(t, "log", p.read(path+"?tenant=untold&product="+testProduct), []any{})
 	})
 	t.Run("§1.5 an unknown event is null, and so is one of another tenant", func(t *testing.T) {
 		other := p.newDirectory(object{"tenant": "other.example", "webhook_url": hook.URL, "webhook_secret": "hush"})
@@ -541,7 +715,8 @@ func TestContractDirectoryEvents(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 		same(t, "log", p.read(path+scope), []any{})
-		p.admin(http.MethodDelete, path+"?directoryId=00000000-0000-7000-8000-000000000000", nil).coded(t, 404, "Directory not found.")
+		p.admin(http.MethodDelete, path+"?directoryId=00000000-0000-7000-8000-000000000000", nil).coded(t, 404, "Directory configuration not found.")
+		p.admin(http.MethodDelete, path+"?"+tenantQuery, nil).coded(t, 400, "Missing required parameters.")
 	})
 	t.Run("§8 dsync.created, deactivated, activated and deleted are in the log of events", func(t *testing.T) {
 		directoryID := d["id"].(string)

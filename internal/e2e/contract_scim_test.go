@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/portico-sso/portico/app"
 )
 
 const patchSchema = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -46,7 +49,7 @@ func (a answer) isSCIMError(t *testing.T, status int) {
 }
 
 func TestContractSCIM(t *testing.T) {
-	p := start(t, nil)
+	p := start(t, func(c *app.Config) { c.GoogleClientID, c.GoogleClientSecret = "1.apps", "GOCSPX-x" })
 	for _, kind := range []string{"azure-scim-v2", "okta-scim-v2", "onelogin-scim-v2", "jumpcloud-scim-v2", "generic-scim-v2"} {
 		t.Run("§3.2 one code path: "+kind, func(t *testing.T) {
 			d := p.newDirectory(object{"type": kind, "tenant": kind})
@@ -92,8 +95,36 @@ func TestContractSCIM(t *testing.T) {
 			p.scim(d, http.MethodGet, path, nil).resource(t, 200)
 		})
 	}
-	t.Run("§3.1 other resource names are not there", func(t *testing.T) {
+	t.Run("§3.1 names of resources in any case; others are not there", func(t *testing.T) {
+		for _, name := range []string{"users", "USERS", "groups"} {
+			p.scim(d, http.MethodGet, name, nil).resource(t, 200)
+		}
 		p.scim(d, http.MethodGet, "Devices", nil).isSCIMError(t, 404)
+	})
+	t.Run("§3.1 a verb that there is not, not as Polis: 405", func(t *testing.T) {
+		p.scim(d, http.MethodDelete, "Users", nil).isSCIMError(t, 405)
+		p.scim(d, http.MethodPost, "Groups/x", object{}).isSCIMError(t, 405) // Polis makes one
+	})
+	t.Run("§3.1 bodies of application/json, too", func(t *testing.T) {
+		body := `{"schemas":["` + userSchema + `"],"userName":"json@acme.example"}`
+		p.do(p.request(http.MethodPost, d["scim"].(object)["path"].(string)+"/Users", strings.NewReader(body), "Content-Type", "application/json",
+			"Authorization", "Bearer "+d["scim"].(object)["secret"].(string))).resource(t, 201)
+	})
+	t.Run("§3.1, not as Polis: userId, groupId and rawAttributes of a client are nothing", func(t *testing.T) {
+		got := p.scim(d, http.MethodPost, "Users", object{"schemas": []string{userSchema}, "userName": "own@acme.example", "userId": "mine", "rawAttributes": object{"x": 1}}).resource(t, 201)
+		team := p.scim(d, http.MethodPost, "Groups", object{"schemas": []string{groupSchema}, "displayName": "Own", "groupId": "mine", "rawAttributes": object{"x": 1}}).resource(t, 201)
+		for _, v := range []object{got, team} {
+			if v["id"] == "mine" || v["x"] != nil || v["rawAttributes"] != nil {
+				t.Errorf("%v", v)
+			}
+		}
+	})
+	t.Run("§3.1 raw, not as Polis: what no schema knows is left out unless a URN names it, and so is what is empty", func(t *testing.T) {
+		got := p.scim(d, http.MethodPost, "Users", object{"schemas": []string{userSchema}, "userName": "raw@acme.example", "badge": "7", "phoneNumbers": []any{}, "title": nil,
+			"urn:example:1.0:User": object{"badge": "7"}}).resource(t, 201)
+		shown := p.admin(http.MethodGet, "/api/v1/dsync/users/"+got["id"].(string)+"?"+tenantQuery, nil).data(t, 200).(object)
+		same(t, "raw", shown["raw"], object{"id": got["id"], "schemas": []string{userSchema, "urn:example:1.0:User"}, "userName": "raw@acme.example",
+			"urn:example:1.0:User": object{"badge": "7"}})
 	})
 
 	t.Run("§3.1 POST /Users gives what was sent with an id, without the password", func(t *testing.T) {
@@ -109,11 +140,10 @@ func TestContractSCIM(t *testing.T) {
 		}
 	})
 	t.Run("§3.1 roles as a text are split at commas", func(t *testing.T) {
-		got := p.scim(d, http.MethodPost, "Users", object{"schemas": []string{userSchema}, "userName": "roles@acme.example",
-			"roles": []object{{"value": "admin"}, {"value": "staff"}}}).resource(t, 201)
-		v := p.admin(http.MethodGet, "/api/v1/dsync/users/"+got["id"].(string)+"?"+tenantQuery, nil).data(t, 200).(object)
-		if roles, _ := v["roles"].([]any); len(roles) != 2 {
-			t.Errorf("roles %v", v["roles"])
+		for name, roles := range map[string]any{"text": "admin,staff", "texts": []string{"admin", "staff"}, "objects": []object{{"value": "admin"}, {"value": "staff"}}} {
+			got := p.scim(d, http.MethodPost, "Users", object{"schemas": []string{userSchema}, "userName": name + "@acme.example", "roles": roles}).resource(t, 201)
+			v := p.admin(http.MethodGet, "/api/v1/dsync/users/"+got["id"].(string)+"?"+tenantQuery, nil).data(t, 200).(object)
+			same(t, name, v["roles"], []string{"admin", "staff"})
 		}
 	})
 	t.Run("§3.1 GET /Users/:id, and 404", func(t *testing.T) {
@@ -233,6 +263,22 @@ func TestContractSCIM(t *testing.T) {
 		}
 		p.scim(d, http.MethodPatch, "Groups/"+id, patch(object{"op": "swap", "path": "members"})).isSCIMError(t, 400) // Polis ignores it
 	})
+	t.Run("§3.1 includeMembers: they are there, asked for or not", func(t *testing.T) {
+		id := p.team(d, "Shown", ann)
+		for _, query := range []string{"", "?includeMembers=true"} {
+			list, _ := p.scim(d, http.MethodGet, "Groups/"+id+query, nil).resource(t, 200)["members"].([]any)
+			if len(list) != 1 || list[0].(object)["value"] != ann {
+				t.Errorf("%q: %v", query, list)
+			}
+		}
+	})
+	t.Run("§3.1, not as Polis: a member who is not there is refused", func(t *testing.T) {
+		id := p.team(d, "Haunted")
+		ghost := []object{{"value": "00000000-0000-7000-8000-000000000000"}}
+		p.scim(d, http.MethodPatch, "Groups/"+id, patch(object{"op": "add", "path": "members", "value": ghost})).isSCIMError(t, 400)
+		p.scim(d, http.MethodPost, "Groups", object{"schemas": []string{groupSchema}, "displayName": "Ghosts", "members": ghost}).isSCIMError(t, 400)
+		same(t, "members", members(id), []any{})
+	})
 	t.Run("§3.1 DELETE /Groups/:id, not as Polis (§11.2 24): 204, and the memberships go with it", func(t *testing.T) {
 		id := p.team(d, "Deleted", ann)
 		p.scim(d, http.MethodDelete, "Groups/"+id, nil).empty(t, 204)
@@ -252,7 +298,30 @@ func TestContractSCIM(t *testing.T) {
 	t.Run("§3.3 Google: authorization", func(t *testing.T) {
 		google := p.newDirectory(object{"type": "google"})
 		if a := p.get("/api/scim/v2.0/"+google["id"].(string)+"/Users", "Authorization", "Bearer "); a.StatusCode != 401 {
-			t.Errorf("SCIM of a Google directory: %s", a.Status)
+			t.Errorf("SCIM of a Google directory: %s", a.Status) // Polis lets everybody in
+		}
+		link := google["google_authorization_url"].(string)
+		if !strings.HasPrefix(link, p.URL+"/api/scim/oauth/authorize") {
+			t.Errorf("%s", link)
+		}
+		a := p.get(link + "?directoryId=" + google["id"].(string)) // as callers of Polis append it
+		at, q := a.location(), a.location().Query()
+		scopes := strings.Fields(q.Get("scope"))
+		slices.Sort(scopes)
+		const scope = "https://www.googleapis.com/auth/admin.directory."
+		same(t, "authorize", []any{a.StatusCode, at.Scheme + "://" + at.Host, q.Get("access_type"), q.Get("prompt"), q.Get("redirect_uri"), q.Get("client_id"), scopes},
+			[]any{302, "https://accounts.google.com", "offline", "consent", p.URL + "/api/scim/oauth/callback", "1.apps",
+				[]string{"email", scope + "group.member.readonly", scope + "group.readonly", scope + "user.readonly", "openid"}}) // the first and the last say who agreed, not as Polis
+		if strings.Contains(q.Get("state"), google["id"].(string)) { // §11.1 8
+			t.Errorf("state %q", q.Get("state"))
+		}
+		for _, directoryID := range []string{google["id"].(string), d["id"].(string), "nothing"} { // not as Polis: who knows an id connects nothing
+			if a := p.get("/api/scim/oauth/authorize?directoryId=" + directoryID); a.StatusCode != 403 {
+				t.Errorf("%s %s", a.Status, a.body)
+			}
+		}
+		if a := p.get("/api/scim/oauth/callback?code=x&state=" + url.QueryEscape(`{"directoryId":"`+google["id"].(string)+`"}`)); a.StatusCode/100 != 4 {
+			t.Errorf("a state that anybody can guess: %s", a.Status)
 		}
 	})
 }

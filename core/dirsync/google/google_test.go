@@ -504,7 +504,7 @@ func TestTokensOfAnOperator(t *testing.T) {
 	link, refresh := b.link(b.d.ID, "", 0), b.directory().Google.RefreshToken
 	kind := dirsync.GoogleAPI
 	var err error
-	if b.d, err = b.dirs.CreateDirectory(t.Context(), b.d.OrganizationID, dirsync.DirectoryInput{Type: &kind, Google: &dirsync.GoogleTokens{Refresh: refresh}}); err != nil {
+	if b.d, err = b.dirs.CreateDirectory(t.Context(), b.d.OrganizationID, dirsync.DirectoryInput{Type: &kind, Google: &dirsync.GoogleTokens{Refresh: &refresh}}); err != nil {
 		t.Fatal(err)
 	}
 	b.sync()
