@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,23 +62,40 @@ func (h *Handler) Close() { h.requests.write() }
 // Mount serves /scim/{client id}/v2, in the project by host name, /projects/{project}/scim/{client id}/v2, where the project
 // is an id or a slug, and Polis's /api/scim/v2.0/{directory id}.
 func (h *Handler) Mount(r chi.Router) {
-	for prefix, find := range map[string]func(*http.Request) (dirsync.Ref, error){
-		"/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, error) {
+	for prefix, find := range map[string]finder{
+		"/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, string, error) {
 			p, err := h.Projects.At(r.Context(), r.Host)
-			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, err
+			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, h.seenAt(p, r.Host), err
 		},
-		"/projects/{project}/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, error) {
+		"/projects/{project}/scim/{client}/v2": func(r *http.Request) (dirsync.Ref, string, error) {
 			p, err := h.project(r.Context(), segment(r, chi.URLParam(r, "project")))
-			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, err
+			return dirsync.Ref{ProjectID: p.ID, ClientID: segment(r, chi.URLParam(r, "client"))}, h.PublicURL, err
 		},
-		"/api/scim/v2.0/{directory}": func(r *http.Request) (dirsync.Ref, error) {
-			return dirsync.Ref{ID: segment(r, chi.URLParam(r, "directory"))}, nil
+		"/api/scim/v2.0/{directory}": func(r *http.Request) (dirsync.Ref, string, error) {
+			return dirsync.Ref{ID: segment(r, chi.URLParam(r, "directory"))}, h.PublicURL, nil
 		},
 	} {
 		serve := h.entry(find)
 		r.HandleFunc(prefix, serve)
 		r.HandleFunc(prefix+"/*", serve)
 	}
+}
+
+// finder finds out which directory a request is for, and the address of the installation as its client sees it.
+type finder func(*http.Request) (ref dirsync.Ref, installation string, err error)
+
+// seenAt is the address of the installation at the host of a project, where the request came by that one.
+func (h *Handler) seenAt(p project.Project, host string) string {
+	name := host
+	if without, _, err := net.SplitHostPort(host); err == nil {
+		name = without
+	}
+	u, err := url.Parse(h.PublicURL)
+	if err != nil || p.Host == "" || !strings.EqualFold(name, p.Host) {
+		return h.PublicURL
+	}
+	u.Host = host
+	return u.String()
 }
 
 // project reads a project by id or slug.
@@ -101,9 +119,9 @@ type call struct {
 }
 
 // entry finds the directory and lets its client in.
-func (h *Handler) entry(find func(*http.Request) (dirsync.Ref, error)) http.HandlerFunc {
+func (h *Handler) entry(find finder) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		ref, err := find(r)
+		ref, installation, err := find(r)
 		if fault.Is(err, fault.NotFound) { // no such project: as if there were no such directory
 			ref, err = dirsync.Ref{}, nil
 		}
@@ -113,7 +131,7 @@ func (h *Handler) entry(find func(*http.Request) (dirsync.Ref, error)) http.Hand
 		}
 		rest := strings.Trim(chi.URLParam(r, "*"), "/")
 		before := strings.TrimSuffix(strings.TrimRight(cmp.Or(r.URL.RawPath, r.URL.Path), "/"), rest)
-		c.base = cmp.Or(c.directory.BaseURL, h.PublicURL) + strings.TrimRight(before, "/")
+		c.base = cmp.Or(c.directory.BaseURL, installation) + strings.TrimRight(before, "/")
 		if rest != "" {
 			c.path = strings.Split(rest, "/")
 			for i := range c.path {

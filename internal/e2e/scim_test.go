@@ -53,11 +53,22 @@ func TestSCIMAddresses(t *testing.T) {
 	if a := p.scim(d, http.MethodGet, "Users/"+id, nil); !strings.Contains(string(a.body), `"https://scim.acme.example`+pathOf(d)+"/Users/"+id+`"`) {
 		t.Errorf("%s", a.body)
 	}
-	// The project goes by host name where one has it, else it is the oldest.
+	// The project goes by host name where one has it, else it is the oldest. Addresses are at that host then.
 	p.graphql(`mutation {createProject(input: {slug: "hr", host: "hr.example"}) {errors {message}}}`, nil)
-	r := p.request(http.MethodGet, "/scim/"+client+"/v2/Users", nil, "Authorization", bearer)
-	r.Host = "hr.example"
-	p.do(r).isSCIMError(t, http.StatusUnauthorized)
+	at := func(d object, client, host string) answer {
+		r := p.request(http.MethodGet, "/scim/"+client+"/v2/ResourceTypes/User", nil, "Authorization", "Bearer "+secretOf(d))
+		r.Host = host
+		return p.do(r)
+	}
+	at(d, client, "hr.example").isSCIMError(t, http.StatusUnauthorized)
+	theirs := p.newDirectory(object{"product": "hr", "tenant": "globex.example"})
+	at(theirs, p.clientIDOf(theirs), "other.example").isSCIMError(t, http.StatusUnauthorized)
+	for _, host := range []string{"hr.example", "hr.example:8443"} {
+		meta, _ := at(theirs, p.clientIDOf(theirs), host).resource(t, http.StatusOK)["meta"].(object)
+		if want := "http://" + host + "/scim/" + p.clientIDOf(theirs) + "/v2/ResourceTypes/User"; meta["location"] != want {
+			t.Errorf("at %s: %v, want %s", host, meta["location"], want)
+		}
+	}
 }
 
 // TestSCIMTellsStrangersNothing compares what the wrong get: it does not depend on what there is.
