@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/core/id"
 	"github.com/portico-sso/portico/core/lease"
+	"github.com/portico-sso/portico/internal/engines/enginetest"
 	"github.com/portico-sso/portico/ports/outbound"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
@@ -82,7 +82,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.backend = memory.New(schema)
+	b.backend = enginetest.Open(t, schema)
 	if b.store, err = store.New(faulty{b.backend, b}, schema, store.Options{Now: b.now, Sealer: keys}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/argon2"
-	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -19,6 +18,7 @@ import (
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/internal/engines/enginetest"
 	"github.com/portico-sso/portico/ports/store"
 	"github.com/portico-sso/portico/ports/store/seal"
 )
@@ -50,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	ring, err := seal.NewKeyring([]seal.Key{{ID: "k1", Secret: [32]byte{1}}})
 	must(t, err)
 	w := &world{}
-	w.records, err = store.New(memory.New(schema), schema, store.Options{Now: clock, Sealer: ring})
+	w.records, err = store.New(enginetest.Open(t, schema), schema, store.Options{Now: clock, Sealer: ring})
 	must(t, err)
 	ids, logger := id.Source{Now: clock, Rand: rand.Reader}, slog.New(slog.DiscardHandler)
 	projects := project.NewService(w.records, ids)

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/core/id"
+	"github.com/portico-sso/portico/internal/engines/enginetest"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -61,7 +61,7 @@ func newBench(t *testing.T) *bench {
 	b.clock.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
 	schema := append(Collections(), store.Collection{Name: things})
 	var err error
-	if b.store, err = store.New(faulty{memory.New(schema), b}, schema, store.Options{Now: b.now}); err != nil {
+	if b.store, err = store.New(faulty{enginetest.Open(t, schema), b}, schema, store.Options{Now: b.now}); err != nil {
 		t.Fatal(err)
 	}
 	return b

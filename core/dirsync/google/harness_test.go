@@ -13,7 +13,6 @@ import (
 	"time"
 
 	adapter "github.com/portico-sso/portico/adapters/google"
-	"github.com/portico-sso/portico/adapters/memory"
 	"github.com/portico-sso/portico/adapters/outbound"
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/core/dirsync/google"
@@ -24,6 +23,7 @@ import (
 	"github.com/portico-sso/portico/core/lease"
 	"github.com/portico-sso/portico/core/organization"
 	"github.com/portico-sso/portico/core/project"
+	"github.com/portico-sso/portico/internal/engines/enginetest"
 	"github.com/portico-sso/portico/internal/googlefake"
 	"github.com/portico-sso/portico/ports/store"
 )
@@ -53,7 +53,7 @@ func newBench(t *testing.T) *bench {
 	for i := range schema {
 		schema[i].Sealed = false // no keys here; the store's own tests hold the sealing
 	}
-	records, err := store.New(memory.New(schema), schema, store.Options{Now: clock})
+	records, err := store.New(enginetest.Open(t, schema), schema, store.Options{Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

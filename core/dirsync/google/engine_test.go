@@ -1,0 +1,12 @@
+package google_test
+
+import (
+	"testing"
+
+	"github.com/portico-sso/portico/internal/engines/enginetest"
+)
+
+// TestEngines runs on every engine what depends on it.
+func TestEngines(t *testing.T) {
+	enginetest.Run(t, TestSync, TestAnEqualSyncWritesNothing, TestChangesAreFollowed, TestPages, TestChosenGroups, TestOneInstanceSyncs, TestSchedule, TestConnecting)
+}
