@@ -280,6 +280,30 @@ func TestStreamOutlivesTimeoutsAndEnds(t *testing.T) {
 	}
 }
 
+// A reader who has far to go is sent it without a pause, and is let go when the server is to stop.
+func TestStreamEndsBeforeItHasCaughtUp(t *testing.T) {
+	w := newWorld(t)
+	const many = 64
+	data := json.RawMessage(`"` + strings.Repeat("x", 256<<10) + `"`) // more than what is under way on a line
+	for n := range int64(many) {
+		w.must(w.store.Commit(w.Context(), w.writer.Outbox(w.project.ID, events.Event{Type: events.IdentityUpdated, ResourceType: "identity", ResourceID: "ann", Seq: n + 1, Data: data})))
+	}
+	w.must(w.writer.Relay(w.Context()))
+	r := w.stream("?project=shop&after=0&limit=1", "")
+	r.lines.Buffer(nil, 1<<20)
+	r.want(1, 5)
+	w.handler.Close()
+	for last := int64(5); ; {
+		position, err := r.next()
+		if err != nil {
+			break
+		}
+		if last++; position != last || position == many {
+			t.Fatalf("event %d behind %d, of %d", position, last-1, many)
+		}
+	}
+}
+
 // What another instance wrote is found without being told.
 func TestStreamFindsWhatOthersWrote(t *testing.T) {
 	w := newWorld(t)

@@ -56,7 +56,7 @@ func (h *Handler) Stream(w http.ResponseWriter, r *http.Request) {
 	s := &stream{w: w, line: http.NewResponseController(w), query: q}
 	_ = s.line.SetReadDeadline(time.Time{}) // the server's are for requests that end
 	if s.send([]byte("retry: 2000\n\n")) == nil && s.pass(feed) == nil {
-		h.follow(r, s, grown)
+		h.follow(r, s, grown, feed.More)
 	}
 }
 
@@ -73,12 +73,19 @@ func (h *Handler) begin(r *http.Request, q *events.Query) (err error) {
 	return err
 }
 
-// follow sends what comes until somebody ends it.
-func (h *Handler) follow(r *http.Request, s *stream, grown <-chan struct{}) {
+// atOnce lets nobody wait.
+var atOnce = func() <-chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// follow sends what comes until somebody ends it; more is there already.
+func (h *Handler) follow(r *http.Request, s *stream, grown <-chan struct{}, more bool) {
 	poll, ping := time.NewTicker(streamPoll), time.NewTicker(streamPing)
 	defer poll.Stop()
 	defer ping.Stop()
 	for {
+		var next <-chan struct{}
+		if more {
+			next = atOnce
+		}
 		select {
 		case <-r.Context().Done():
 			return
@@ -89,22 +96,21 @@ func (h *Handler) follow(r *http.Request, s *stream, grown <-chan struct{}) {
 				return
 			}
 			continue
+		case <-next:
 		case <-grown:
 		case <-poll.C:
 		}
-		for more := true; more; {
-			feed, err := h.Services.Events.Read(r.Context(), s.query)
-			if err != nil {
-				if r.Context().Err() == nil {
-					h.Logger.WarnContext(r.Context(), "stream of events ended", "project_id", s.query.ProjectID, "error", err)
-				}
-				return // the reader comes back, and is told by a status
+		feed, err := h.Services.Events.Read(r.Context(), s.query)
+		if err != nil {
+			if r.Context().Err() == nil {
+				h.Logger.WarnContext(r.Context(), "stream of events ended", "project_id", s.query.ProjectID, "error", err)
 			}
-			if s.pass(feed) != nil {
-				return
-			}
-			more = feed.More
+			return // the reader comes back, and is told by a status
 		}
+		if s.pass(feed) != nil {
+			return
+		}
+		more = feed.More
 	}
 }
 
