@@ -1,9 +1,12 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
@@ -35,8 +38,12 @@ func (in Input) valid() error {
 			return fault.At(field, "invalid", "Give a JSON object.")
 		}
 	}
-	if in.UserName != nil && len(*in.UserName) > maxUserName {
+	switch name := in.UserName; {
+	case name == nil:
+	case len(*name) > maxUserName:
 		return fault.At("userName", "too_long", "A user name has at most 1024 bytes.")
+	case strings.TrimSpace(*name) != *name:
+		return fault.At("userName", "invalid", "A user name neither begins nor ends with a space.")
 	}
 	return nil
 }
@@ -53,18 +60,27 @@ func address(traits json.RawMessage) []string {
 	return addresses([]string{email})
 }
 
+// compact is a document as the database keeps it, so that it can be told whether it is another one.
+func compact(document json.RawMessage) json.RawMessage {
+	var out bytes.Buffer
+	if json.Compact(&out, document) != nil { // it was read before
+		return document
+	}
+	return out.Bytes()
+}
+
 func (in Input) describe(i *Identity) error {
 	if in.Traits != nil {
-		i.Traits = in.Traits
+		i.Traits = compact(in.Traits)
 		if i.ByAdmin {
 			i.Addresses = address(in.Traits)
 		}
 	}
 	if in.MetadataPublic != nil {
-		i.MetadataPublic = in.MetadataPublic
+		i.MetadataPublic = compact(in.MetadataPublic)
 	}
 	if in.MetadataAdmin != nil {
-		i.MetadataAdmin = in.MetadataAdmin
+		i.MetadataAdmin = compact(in.MetadataAdmin)
 	}
 	if in.UserName != nil && *in.UserName != i.UserName {
 		if i.DirectoryID != "" {
@@ -147,7 +163,8 @@ func (s *Service) renamed(ctx context.Context, before, now Identity) ([]store.Op
 	return s.rename(before, now, known)
 }
 
-// Update changes a person. What a directory provisions it says anew with its next change, traits and metadata; the rest stays.
+// Update changes a person. What a directory provisions it says anew with its next change, traits and metadata; the rest stays. What
+// is asked for and already is makes neither a version nor an event.
 // Faults: NotFound, Invalid, Taken uniqueness, Unavailable busy.
 func (s *Service) Update(ctx context.Context, identityID string, in Input) (Identity, error) {
 	if err := in.valid(); err != nil {
@@ -176,22 +193,28 @@ func (s *Service) SetActive(ctx context.Context, identityID string, active bool)
 	return s.Update(ctx, identityID, Input{Active: &active})
 }
 
-// change alters an identity as fn does, which answers with what else belongs into the commit, and tells it.
+// change alters an identity as fn does, which answers with what else belongs into the commit, and tells it. Where fn alters
+// nothing there is nothing to tell.
 func (s *Service) change(ctx context.Context, identityID string, fn func(*Identity) ([]store.Op, error)) (Identity, error) {
 	var i Identity
-	now := s.now()
-	err := s.once(ctx, func() (ops []store.Op, err error) {
-		if i, err = s.repo.Get(ctx, identityID); err != nil {
+	changed, now := false, s.now()
+	err := s.once(ctx, func() ([]store.Op, error) {
+		before, err := s.repo.Get(ctx, identityID)
+		if err != nil {
+			return nil, err
+		}
+		i = before
+		ops, err := fn(&i)
+		if changed = len(ops) > 0 || !reflect.DeepEqual(i, before); err != nil || !changed {
 			return nil, err
 		}
 		i.UpdatedAt = now
 		i.EventSeq++
-		if ops, err = fn(&i); err != nil {
-			return nil, err
-		}
 		return append([]store.Op{s.repo.Update(i), s.tell(i, events.IdentityUpdated)}, ops...), nil
 	})
-	i.Version++
+	if changed {
+		i.Version++
+	}
 	s.left(i.ProjectID)
 	return i, err
 }

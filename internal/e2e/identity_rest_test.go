@@ -43,7 +43,22 @@ func TestPeopleOverREST(t *testing.T) {
 	changed := p.people(http.MethodPatch, "/"+id, `{"active": false, "metadataAdmin": {"x": 1}, "traits": null}`).resource(t, 200)
 	same(t, "changed", []any{changed["active"], changed["metadataAdmin"], changed["traits"], changed["userName"]}, []any{false, object{"x": 1}, ann["traits"], "ann"})
 
+	again := p.people(http.MethodPatch, "/"+id, `{"active": false, "metadataAdmin": { "x" : 1 }, "userName": "ann"}`).resource(t, 200)
+	same(t, "changed to what it is", again, changed)
 	bob := p.person(d, "bob")
+	var told []string // until bob was made
+	for try := 0; len(told) == 0 || told[len(told)-1] != "IdentityCreated "+bob; try++ {
+		if try == 300 {
+			t.Fatalf("bob is never told of: %v", told)
+		}
+		time.Sleep(100 * time.Millisecond)
+		told = nil
+		for _, e := range p.get("/api/v1/events?type=IdentityCreated,IdentityUpdated&project="+testProduct, "Authorization", "Bearer "+adminKey).resource(t, 200)["events"].([]any) {
+			told = append(told, e.(object)["type"].(string)+" "+e.(object)["resourceId"].(string))
+		}
+	}
+	same(t, "each change is told once", told, []string{"IdentityCreated " + id, "IdentityUpdated " + id, "IdentityCreated " + bob})
+
 	for query, want := range map[string][]any{
 		"&address=ANN@acme.example": {id}, "&userName=Ann": {id}, "&address=bob@acme.example": {bob}, "&userName=nobody": {}, "&externalId=x": {},
 	} {
@@ -87,6 +102,7 @@ func TestPeopleOverREST(t *testing.T) {
 		p.people(http.MethodPatch, "/"+id, body).problem(t, 400, "bad_request", "")
 	}
 	p.people(http.MethodPatch, "/"+id, `{"organization": "other"}`).problem(t, 400, "immutable", "organization")
+	p.people(http.MethodPatch, "/"+id, `{"userName": " ann"}`).problem(t, 400, "invalid", "userName")
 	p.people(http.MethodPatch, "/"+id, `{"traits": [1]}`).problem(t, 400, "invalid", "traits")
 	p.people(http.MethodPatch, "/"+id, `{"traits": {"x": "`+strings.Repeat("x", 1<<20)+`"}}`).problem(t, 413, "too_large", "")
 	p.people(http.MethodPatch, "/"+bob, `{"userName": "rob"}`).problem(t, 400, "provisioned", "userName")
