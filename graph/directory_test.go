@@ -79,6 +79,11 @@ func TestDirectories(t *testing.T) {
 	if secret != "" {
 		t.Errorf("a secret of a directory without SCIM: %q", secret)
 	}
+	for mutation, in := range map[string]object{"createDirectory": {"organizationId": organizationID, "type": "GOOGLE", "secret": "a-secret-of-the-customer"},
+		"addDirectorySecret": {"directoryId": google.ID}, "rotateDirectorySecret": {"directoryId": google.ID}} {
+		_, wrong = w.try(mutation, strings.ToUpper(mutation[:1])+mutation[1:]+"Input", "secret", in)
+		equal(t, mutation, wrong["path"], []string{"input", "secret"})
+	}
 	equal(t, "listed", w.run(`query($id: ID!) { organization(id: $id) { directories { nodes { id } totalCount } } }`, object{"id": organizationID}),
 		object{"organization": object{"directories": object{"nodes": []object{{"id": google.ID}, {"id": id}}, "totalCount": 2}}})
 
@@ -124,7 +129,7 @@ func TestDirectorySecrets(t *testing.T) {
 	_, wrong := w.try("addDirectorySecret", "AddDirectorySecretInput", "secret", object{"directoryId": d.ID})
 	equal(t, "a third", wrong["code"], "too_many_secrets")
 	_, wrong = w.try("removeDirectorySecret", "RemoveDirectorySecretInput", "directory { id }", object{"directoryId": d.ID, "secretId": "nothing"})
-	equal(t, "removed what is not there", wrong["code"], "not_found")
+	equal(t, "removed what is not there", []any{wrong["code"], wrong["path"]}, []any{"not_found", []string{"input", "secretId"}})
 	w.mutate("removeDirectorySecret", "RemoveDirectorySecretInput", "directory { id }", object{"directoryId": d.ID, "secretId": p["secretId"]})
 	if !let(first) || let(second) {
 		t.Error("the removed secret lets in, or the other does not")

@@ -42,6 +42,9 @@ func (s *Service) CreateDirectory(ctx context.Context, organizationID string, in
 	if !d.Type.known() {
 		return Directory{}, fault.At("type", "invalid", "Invalid directory type.")
 	}
+	if err := d.speaks(); err != nil && in.Secret != nil {
+		return Directory{}, err
+	}
 	if d.Type != GoogleAPI {
 		secret, err := s.newSecret(in.Secret, time.Time{})
 		if err != nil {
@@ -156,7 +159,7 @@ func placed(e *mapping.Error) string {
 	if e.Line == 0 {
 		return e.Message
 	}
-	return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Message)
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
 }
 
 // tellOf is the operation that tells an event of a directory.
@@ -297,6 +300,14 @@ func validChoice(field string, list []string, ok func(string) bool) error {
 	return nil
 }
 
+// speaks refuses a secret of a directory that no client speaks to.
+func (d Directory) speaks() error {
+	if d.Type == GoogleAPI {
+		return fault.At("secret", "invalid", "A Google Workspace is read and sends nothing: it has no secret.")
+	}
+	return nil
+}
+
 // AddSecret gives a directory a further secret: chosen, or one that is made where that is "". expires may be zero.
 // Faults: NotFound, Invalid, Conflict too_many_secrets where two are live.
 func (s *Service) AddSecret(ctx context.Context, directoryID, chosen string, expires time.Time) (Directory, Secret, error) {
@@ -308,9 +319,12 @@ func (s *Service) AddSecret(ctx context.Context, directoryID, chosen string, exp
 		return Directory{}, Secret{}, err
 	}
 	d, err := s.change(ctx, directoryID, func(d *Directory) error {
+		if err := d.speaks(); err != nil {
+			return err
+		}
 		d.Secrets = slices.DeleteFunc(slices.Clone(d.Secrets), func(old Secret) bool { return !old.Live(s.now()) })
 		if len(d.Secrets) >= maxSecrets {
-			return fault.New(fault.Conflict, "too_many_secrets", "Two secrets are live. Remove one first.")
+			return fault.New(fault.Conflict, "too_many_secrets", "Two secrets are live. Remove one first, or rotate.")
 		}
 		d.Secrets = append(d.Secrets, secret)
 		return nil
@@ -330,6 +344,9 @@ func (s *Service) RotateSecret(ctx context.Context, directoryID string, overlap 
 	}
 	end := s.now().Add(overlap)
 	d, err := s.change(ctx, directoryID, func(d *Directory) error {
+		if err := d.speaks(); err != nil {
+			return err
+		}
 		live := slices.DeleteFunc(slices.Clone(d.Secrets), func(old Secret) bool { return !old.Live(s.now()) })
 		if len(live) >= maxSecrets {
 			live = live[len(live)-1:]
@@ -350,7 +367,7 @@ func (s *Service) RemoveSecret(ctx context.Context, directoryID, secretID string
 	return s.change(ctx, directoryID, func(d *Directory) error {
 		left := slices.DeleteFunc(slices.Clone(d.Secrets), func(old Secret) bool { return old.ID == secretID })
 		if len(left) == len(d.Secrets) {
-			return fault.New(fault.NotFound, "not_found", "No such secret.")
+			return &fault.Error{Kind: fault.NotFound, Code: "not_found", Message: "The directory has no such secret.", Field: "secretId"}
 		}
 		d.Secrets = left
 		return nil
@@ -392,7 +409,8 @@ func (s *Service) Authenticate(ctx context.Context, ref Ref, secret string) (Dir
 		right = right || same && live
 	}
 	if !right || d.ID == "" || !d.Active() || d.Type == GoogleAPI {
-		return Directory{}, fault.New(fault.Unauthenticated, "invalid_token", "Unauthorized")
+		return Directory{}, fault.New(fault.Unauthenticated, "invalid_token",
+			"Unauthorized: no active directory has this address and this secret.")
 	}
 	o, err := s.organizations.Get(d.OrganizationID, func() (organization.Organization, error) { return s.Organizations.Get(ctx, d.OrganizationID) })
 	if err != nil {

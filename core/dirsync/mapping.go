@@ -33,7 +33,7 @@ func (s *Service) mapped(ctx context.Context, d Directory, userID string, r scim
 }
 
 func mappingFailed(err error, why string) error {
-	return fault.Wrap(err, fault.Invalid, "mapping_failed", "The directory's mapping failed: "+why)
+	return fault.Wrap(err, fault.Invalid, "mapping_failed", "The directory's mapping failed at this user: "+why)
 }
 
 // result reads what a mapping came to: {identity: {traits, metadata_public, metadata_admin, active}}.
