@@ -4,16 +4,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/portico-sso/portico/adapters/mongo"
 	"github.com/portico-sso/portico/adapters/mysql"
 	"github.com/portico-sso/portico/adapters/postgres"
 	"github.com/portico-sso/portico/adapters/redis"
 	"github.com/portico-sso/portico/adapters/sqlite"
 	"github.com/portico-sso/portico/core/dirsync"
 	"github.com/portico-sso/portico/internal/engines"
+	"github.com/portico-sso/portico/internal/mongofake"
 	"github.com/portico-sso/portico/ports/store"
 )
 
@@ -32,16 +35,41 @@ func openSQLite(t testing.TB) store.Backend {
 	return open(t, sqlite.Driver, &url.URL{Scheme: "sqlite", Path: filepath.Join(t.TempDir(), "test.db")})
 }
 
-// TestEngines compares random operations with the model on real engines.
+// TestEngines compares random operations with the model on real engines, and on MongoDB's fake where no server is named.
 func TestEngines(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { runModel(t, worldOver(t, openSQLite(t)), 101, 200) })
-	for engine, driver := range map[engines.Engine]store.Driver{engines.Postgres: postgres.Driver, engines.MariaDB: mysql.Driver, engines.Redis: redis.Driver} {
-		t.Run(string(engine), func(t *testing.T) {
-			u, err := url.Parse(engines.Fresh(t, engine))
-			must(t, err)
-			runModel(t, worldOver(t, open(t, driver, u)), 102, 200)
+	for name, on := range map[string]func(*testing.T) store.Backend{
+		"sqlite": func(t *testing.T) store.Backend { return openSQLite(t) },
+		"postgres": func(t *testing.T) store.Backend {
+			return openURL(t, postgres.Driver, engines.Fresh(t, engines.Postgres))
+		},
+		"mariadb": func(t *testing.T) store.Backend { return openURL(t, mysql.Driver, engines.Fresh(t, engines.MariaDB)) },
+		"redis":   func(t *testing.T) store.Backend { return openURL(t, redis.Driver, engines.Fresh(t, engines.Redis)) },
+		"mongo":   func(t *testing.T) store.Backend { return openURL(t, mongo.Driver, mongoURL(t)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := on(t)
+			c := &comparison{open: func(t testing.TB) *world { return worldOver(t, b) }}
+			c.run(t, number(20, 500), 1)
 		})
 	}
+}
+
+func openURL(t testing.TB, d store.Driver, address string) store.Backend {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	return open(t, d, u)
+}
+
+func mongoURL(t *testing.T) string {
+	t.Helper()
+	if os.Getenv(engines.Mongo.Variable()) != "" {
+		return engines.Fresh(t, engines.Mongo)
+	}
+	fake, err := mongofake.Start(mongofake.Options{})
+	must(t, err)
+	t.Cleanup(fake.Stop)
+	return fake.URL("portico")
 }
 
 // BenchmarkSQLite is what requests cost on SQLite, with the built-in mapping.

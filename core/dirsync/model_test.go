@@ -1,335 +1,351 @@
 package dirsync_test
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"slices"
 	"strings"
-	"testing"
-
-	"github.com/portico-sso/portico/core/dirsync"
-	"github.com/portico-sso/portico/core/dirsync/scim"
-	"github.com/portico-sso/portico/core/fault"
 )
 
-// model is what a directory should hold: users by id, and groups with their members, users and groups alike.
+// model is what the two directories of one organization should hold, and tell. It knows no documents, indexes or commits: it
+// goes through everybody each time.
 type model struct {
-	users  map[string]*modelUser
-	groups map[string]*modelGroup
+	now    int       // counts operations, and is the time: what one operation changes has one number
+	people []*person // of both directories, in the order of creation
+	teams  []*team
+	asked  map[*team]bool  // whose members are to be told that it changed
+	ended  map[string]bool // ids of people whose access was to be ended
+	told   []event         // the events that are due
 }
 
-type modelUser struct {
-	name, nick string
-	active     bool
-	version    int64
-	events     int
+// quiet is the directory of the two that tells no members of a change of their group.
+const quiet = 1
+
+// said is what a client says of a user.
+type said struct {
+	userName, externalID, nick string
+	active                     string // "true", "false", or "" where it does not say
+	emails                     []string
 }
 
-type modelGroup struct {
-	name    string
-	members map[string]bool
-	version int64
+type person struct {
+	said
+	id                  string
+	dir                 int
+	version, seq, epoch int64
+	created, changed    int
 }
 
-// around reports whether a group is inside of another, or is it.
-func (m *model) around(outer, inner string) bool {
-	if outer == inner {
-		return true
-	}
-	for member := range m.groups[outer].members {
-		if m.groups[member] != nil && m.around(member, inner) {
-			return true
+type team struct {
+	id, name, externalID string
+	dir                  int
+	members              map[string]bool // ids of users and groups
+	version, seq         int64
+	created, changed     int
+}
+
+func newModel() *model { return &model{asked: map[*team]bool{}, ended: map[string]bool{}} }
+
+// The reasons of refusals. Where several hold, any of them may be given.
+const (
+	notFound      = "not_found"
+	mismatch      = "version_mismatch"
+	uniqueness    = "uniqueness"
+	invalidMember = "invalid_member"
+	cycle         = "cycle"
+	malformed     = "malformed" // what a client sent, in the language of SCIM
+)
+
+func fold(s string) string { return strings.ToLower(s) }
+
+func (m *model) peopleOf(dir int) (list []*person) {
+	for _, p := range m.people {
+		if p.dir == dir {
+			list = append(list, p)
 		}
 	}
-	return false
+	return list
 }
 
-func (m *model) userNamed(name string) string {
-	for id, u := range m.users {
-		if strings.EqualFold(u.name, name) {
-			return id
+func (m *model) teamsOf(dir int) (list []*team) {
+	for _, t := range m.teams {
+		if t.dir == dir {
+			list = append(list, t)
 		}
+	}
+	return list
+}
+
+func (m *model) person(dir int, id string) *person {
+	for _, p := range m.people {
+		if p.dir == dir && p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+func (m *model) team(dir int, id string) *team {
+	for _, t := range m.teams {
+		if t.dir == dir && t.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// kind is what an id is of in a directory; "" of nothing.
+func (m *model) kind(dir int, id string) string {
+	switch {
+	case m.person(dir, id) != nil:
+		return "User"
+	case m.team(dir, id) != nil:
+		return "Group"
 	}
 	return ""
 }
 
-func (m *model) groupNamed(name string) string {
-	for id, g := range m.groups {
-		if strings.EqualFold(g.name, name) {
-			return id
+// same reports whether two say the same; the order of addresses says nothing.
+func (u said) same(o said) bool {
+	a, b := slices.Sorted(slices.Values(u.emails)), slices.Sorted(slices.Values(o.emails))
+	return slices.Equal(a, b) && u.userName == o.userName && u.externalID == o.externalID && u.nick == o.nick && u.active == o.active
+}
+
+// addresses are what a person is found by as an address, folded.
+func (u said) addresses() (list []string) {
+	for _, a := range append(slices.Clone(u.emails), u.userName) {
+		if strings.Contains(a, "@") {
+			list = append(list, fold(a))
 		}
 	}
-	return ""
+	return list
 }
 
-func pick[V any](r *rand.Rand, m map[string]V) string {
-	ids := make([]string, 0, len(m))
-	for id := range m {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	if len(ids) == 0 || r.IntN(20) == 0 {
-		return "00000000-0000-7000-8000-000000000000"
-	}
-	return ids[r.IntN(len(ids))]
+// clash reports whether the other directory has somebody with one of the addresses.
+func (m *model) clash(dir int, s said) bool {
+	return slices.ContainsFunc(m.people, func(p *person) bool {
+		return p.dir != dir && slices.ContainsFunc(p.addresses(), func(a string) bool { return slices.Contains(s.addresses(), a) })
+	})
 }
 
-// outcome is what a write should answer: "", or the kind of its fault.
-func (w *world) outcome(step string, err error, want string) {
-	w.t.Helper()
-	got := ""
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		got = f.Code
-	case err != nil:
-		got = err.Error()
-	}
-	if got != want {
-		w.t.Fatalf("%s: answered %q, want %q", step, got, want)
-	}
+// event is what is compared of an event.
+type event struct {
+	dir                               int
+	id                                string
+	seq                               int64
+	kind, polis, active, named, group string
 }
 
-// TestModel compares random operations with the model; runModel is shared with the tests of engines.
-func TestModel(t *testing.T) {
-	for seed := range uint64(20) {
-		runModel(t, newWorld(t), seed, 250)
+// tell notes an event of a person; in is the group that it is about.
+func (m *model) tell(p *person, kind, polis string, in *team) {
+	p.seq++
+	e := event{dir: p.dir, id: p.id, seq: p.seq, kind: kind, polis: polis, active: fmt.Sprint(p.active == "true"), named: p.userName}
+	if kind == "IdentityDeleted" {
+		e.active = ""
 	}
+	if in != nil {
+		e.group = in.name
+	}
+	m.told = append(m.told, e)
 }
 
-func runModel(t *testing.T, w *world, seed uint64, steps int) {
-	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 1))
-	m := &model{users: map[string]*modelUser{}, groups: map[string]*modelGroup{}}
-	for n := range steps {
-		m.step(w, r, fmt.Sprintf("seed %d, step %d", seed, n))
-		if t.Failed() {
-			return
+func (m *model) tellTeam(t *team, kind, polis string) {
+	t.seq++
+	m.told = append(m.told, event{dir: t.dir, id: t.id, seq: t.seq, kind: kind, polis: polis, named: t.name})
+}
+
+// resumes reports whether a creation takes up a user again: one who was deactivated, or of whom it is the first to say that
+// they are active.
+func (p *person) resumes(s said) bool {
+	return p.active == "false" || p.active == "" && s.active == "true"
+}
+
+// creation says who is taken up where a user is created, of whom one is; nobody: it is a new one. And why it is refused.
+func (m *model) creation(dir int, s said) (again []*person, reasons []string) {
+	for _, p := range m.peopleOf(dir) {
+		switch named := fold(p.userName) == fold(s.userName); {
+		case named && !p.resumes(s):
+			return nil, []string{uniqueness}
+		case named: // nobody else can have the name
+			again = []*person{p}
+		case p.resumes(s) && p.externalID == s.externalID && s.externalID != "" && !m.named(dir, s.userName):
+			again = append(again, p)
 		}
 	}
-	m.compare(w, fmt.Sprintf("seed %d", seed))
-	for id, u := range m.users {
-		told := 0
-		for _, e := range w.told() {
-			if e.ResourceID == id && (e.Polis == "user.created" || e.Polis == "user.updated" && strings.HasPrefix(e.Type, "Identity")) {
-				told++
+	if m.clash(dir, s) {
+		reasons = []string{uniqueness}
+	}
+	return again, reasons
+}
+
+// named reports whether a user of the directory has a userName.
+func (m *model) named(dir int, userName string) bool {
+	return slices.ContainsFunc(m.peopleOf(dir), func(p *person) bool { return fold(p.userName) == fold(userName) })
+}
+
+func (m *model) add(dir int, id string, s said) *person {
+	p := &person{said: s, id: id, dir: dir, version: 1, epoch: 1, created: m.now, changed: m.now}
+	m.people = append(m.people, p)
+	m.tell(p, "IdentityCreated", "user.created", nil)
+	return p
+}
+
+// alteration says why a user cannot be changed to what a client says.
+func (m *model) alteration(p *person, s said) (reasons []string) {
+	if p.same(s) {
+		return nil
+	}
+	for _, o := range m.peopleOf(p.dir) {
+		if o != p && fold(o.userName) == fold(s.userName) {
+			reasons = append(reasons, uniqueness)
+		}
+	}
+	if m.clash(p.dir, s) {
+		reasons = append(reasons, uniqueness)
+	}
+	return reasons
+}
+
+// alter changes a user, and reports whether that is a change.
+func (m *model) alter(p *person, s said) bool {
+	if p.same(s) {
+		return false
+	}
+	if p.active == "true" && s.active != "true" {
+		p.epoch++
+		m.ended[p.id] = true
+	}
+	p.said, p.changed = s, m.now
+	p.version++
+	m.tell(p, "IdentityUpdated", "user.updated", nil)
+	return true
+}
+
+// leave takes somebody out of their groups, whose versions rise.
+func (m *model) leave(id string) {
+	for _, t := range m.teams {
+		if t.members[id] {
+			delete(t.members, id)
+			t.version++
+			t.changed = m.now
+		}
+	}
+}
+
+func (m *model) remove(p *person) {
+	m.leave(p.id)
+	m.tell(p, "IdentityDeleted", "user.deleted", nil)
+	m.ended[p.id] = true
+	m.people = slices.DeleteFunc(m.people, func(o *person) bool { return o == p })
+}
+
+// inside reports whether a group is in another one, at any depth, or is it.
+func (m *model) inside(inner, outer *team) bool {
+	return inner == outer || slices.ContainsFunc(m.teams, func(t *team) bool { return outer.members[t.id] && m.inside(inner, t) })
+}
+
+// direct are the users among a group's members, in the order of creation.
+func (m *model) direct(members map[string]bool) (list []*person) {
+	for _, p := range m.people {
+		if members[p.id] {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// effective are the ids of the users in a group and in the groups inside of it.
+func (m *model) effective(t *team) []string {
+	ids := map[string]bool{}
+	for _, inner := range m.teams {
+		if m.inside(inner, t) {
+			for _, p := range m.direct(inner.members) {
+				ids[p.id] = true
 			}
 		}
-		if told < u.events { // those of groups' members come on top
-			t.Errorf("seed %d: %d events of %s, want %d", seed, told, u.name, u.events)
-		}
-		break // one will do: told reads the whole log
 	}
+	return slices.Sorted(maps.Keys(ids))
 }
 
-func (m *model) step(w *world, r *rand.Rand, at string) {
-	switch r.IntN(9) {
-	case 0, 1:
-		m.createUser(w, r, at)
-	case 2:
-		m.patchUser(w, r, at)
-	case 3:
-		m.replaceUser(w, r, at)
-	case 4:
-		if r.IntN(3) == 0 {
-			id := pick(r, m.users)
-			m.deleted(id)
-			known := m.users[id] != nil
-			delete(m.users, id)
-			w.outcome(at+" delete user", w.directories.DeleteUser(w.ctx, w.d, id, nil), missing(known))
-		}
-	case 5:
-		m.createGroup(w, r, at)
-	case 6, 7:
-		m.changeMembers(w, r, at)
-	case 8:
-		if r.IntN(4) == 0 {
-			id := pick(r, m.groups)
-			m.deleted(id)
-			known := m.groups[id] != nil
-			delete(m.groups, id)
-			w.outcome(at+" delete group", w.directories.DeleteGroup(w.ctx, w.d, id, nil), missing(known))
+// groupsOf are the groups of which somebody is a member; effective: also those around these.
+func (m *model) groupsOf(id string, effective bool) (list []*team) {
+	for _, t := range m.teams {
+		if t.members[id] || effective && slices.ContainsFunc(m.teams, func(in *team) bool { return in.members[id] && m.inside(in, t) }) {
+			list = append(list, t)
 		}
 	}
+	return list
 }
 
-func missing(known bool) string {
-	if known {
-		return ""
+// shaping says why a group cannot come to have a name and members; t is nil for a new one.
+func (m *model) shaping(dir int, t *team, name, externalID string, members map[string]bool) (reasons []string) {
+	for _, o := range m.teams {
+		if o != t && (o.dir == dir && fold(o.name) == fold(name) || o.externalID == externalID && externalID != "") {
+			reasons = append(reasons, uniqueness)
+		}
 	}
-	return "not_found"
+	for id := range members {
+		in := m.team(dir, id)
+		switch {
+		case t != nil && t.members[id]:
+		case in == nil && m.person(dir, id) == nil:
+			reasons = append(reasons, invalidMember)
+		case in != nil && t != nil && m.inside(t, in):
+			reasons = append(reasons, cycle)
+		}
+	}
+	return reasons
 }
 
-// deleted takes a member out of all groups, whose versions rise.
-func (m *model) deleted(id string) {
-	for _, g := range m.groups {
-		if g.members[id] {
-			delete(g.members, id)
-			g.version++
-		}
+func (m *model) addTeam(dir int, id, name, externalID string, members map[string]bool) *team {
+	t := &team{id: id, dir: dir, name: name, externalID: externalID, members: members, version: 1, created: m.now, changed: m.now}
+	m.teams = append(m.teams, t)
+	m.tellTeam(t, "GroupCreated", "group.created")
+	for _, p := range m.direct(members) {
+		m.tell(p, "", "group.user_added", t) // Polis alone knows it: the specification has GroupCreated for that
 	}
+	return t
 }
 
-func userResource(name, nick string, active bool) scim.Resource {
-	r := scim.Resource{"schemas": []any{scim.UserURN}, "userName": name, "active": active}
-	if nick != "" {
-		r["nickName"] = nick
+// shape changes a group, and reports whether that is a change.
+func (m *model) shape(t *team, name, externalID string, members map[string]bool) bool {
+	if t.name == name && t.externalID == externalID && maps.Equal(t.members, members) {
+		return false
 	}
-	return r
+	before := t.members
+	t.name, t.externalID, t.members, t.changed = name, externalID, members, m.now
+	t.version++
+	m.tellTeam(t, "GroupUpdated", "group.updated")
+	for _, p := range m.people {
+		switch {
+		case members[p.id] && !before[p.id]:
+			m.tell(p, "IdentityUpdated", "group.user_added", t)
+		case before[p.id] && !members[p.id]:
+			m.tell(p, "IdentityUpdated", "group.user_removed", t)
+		}
+	}
+	if t.dir != quiet {
+		m.asked[t] = true
+	}
+	return true
 }
 
-func (m *model) createUser(w *world, r *rand.Rand, at string) {
-	name, active := []string{"n", "N"}[r.IntN(2)]+fmt.Sprint(r.IntN(30)), r.IntN(4) > 0
-	c, err := w.directories.CreateUser(w.ctx, w.d, userResource(name, "", active))
-	old := m.users[m.userNamed(name)]
-	switch {
-	case old != nil && old.active:
-		w.outcome(at+" create user", err, "uniqueness")
-	case old != nil:
-		w.outcome(at+" create user again", err, "")
-		if old.active != active || old.name != name || old.nick != "" {
-			old.version++
-			old.events++
-		}
-		old.name, old.nick, old.active = name, "", active
-		same(w.t, at+" taken up", c.Adopted, true)
-	default:
-		w.outcome(at+" create user", err, "")
-		m.users[c.ID] = &modelUser{name: name, active: active, version: 1, events: 1}
+func (m *model) removeTeam(t *team) {
+	m.tellTeam(t, "GroupDeleted", "group.deleted")
+	for _, p := range m.direct(t.members) {
+		m.tell(p, "IdentityUpdated", "group.user_removed", t)
 	}
+	m.leave(t.id)
+	delete(m.asked, t)
+	m.teams = slices.DeleteFunc(m.teams, func(o *team) bool { return o == t })
 }
 
-func (m *model) patchUser(w *world, r *rand.Rand, at string) {
-	id, active := pick(r, m.users), r.IntN(2) == 0
-	c, err := w.directories.PatchUser(w.ctx, w.d, id, w.ops(fmt.Sprintf(`[{"op":"replace","path":"active","value":%t}]`, active)), nil)
-	u := m.users[id]
-	w.outcome(at+" patch user", err, missing(u != nil))
-	if u == nil {
-		return
-	}
-	same(w.t, at+" changed", c.Done, u.active != active)
-	if u.active != active {
-		u.active, u.version, u.events = active, u.version+1, u.events+1
-	}
-	same(w.t, at+" version", c.Version, u.version)
-}
-
-func (m *model) replaceUser(w *world, r *rand.Rand, at string) {
-	id, name, nick := pick(r, m.users), fmt.Sprint("n", r.IntN(30)), fmt.Sprint(r.IntN(3))
-	u := m.users[id]
-	match := dirsync.Match(nil)
-	if u != nil && r.IntN(3) == 0 {
-		match = dirsync.Match{u.version + int64(r.IntN(2))}
-	}
-	_, err := w.directories.ReplaceUser(w.ctx, w.d, id, userResource(name, nick, true), match)
-	other := m.userNamed(name)
-	switch {
-	case u == nil:
-		w.outcome(at+" replace user", err, "not_found")
-	case match != nil && match[0] != u.version:
-		w.outcome(at+" replace user", err, "version_mismatch")
-	case other != "" && other != id:
-		w.outcome(at+" replace user", err, "uniqueness")
-	default:
-		w.outcome(at+" replace user", err, "")
-		if u.name != name || u.nick != nick || !u.active {
-			u.name, u.nick, u.active, u.version, u.events = name, nick, true, u.version+1, u.events+1
+// settle has the members told of the groups that changed.
+func (m *model) settle() {
+	for t := range m.asked {
+		for _, p := range m.direct(t.members) {
+			m.tell(p, "IdentityUpdated", "user.updated", nil)
 		}
 	}
-}
-
-func (m *model) createGroup(w *world, r *rand.Rand, at string) {
-	name, u := fmt.Sprint("g", r.IntN(12)), pick(r, m.users)
-	c, err := w.directories.CreateGroup(w.ctx, w.d, w.groupBody(name, u))
-	switch {
-	case m.users[u] == nil:
-		w.outcome(at+" create group", err, "invalid_member")
-	case m.groupNamed(name) != "":
-		w.outcome(at+" create group", err, "uniqueness")
-	default:
-		w.outcome(at+" create group", err, "")
-		m.groups[c.ID] = &modelGroup{name: name, members: map[string]bool{u: true}, version: 1}
-	}
-}
-
-func (m *model) changeMembers(w *world, r *rand.Rand, at string) {
-	id, value := pick(r, m.groups), pick(r, m.users)
-	if r.IntN(3) == 0 {
-		value = pick(r, m.groups)
-	}
-	kind := r.IntN(3)
-	body := []string{`[{"op":"add","path":"members","value":[{"value":"%s"}]}]`, `[{"op":"remove","path":"members[value eq \"%s\"]"}]`,
-		`[{"op":"replace","path":"members","value":[{"value":"%s"}]}]`}[kind]
-	c, err := w.directories.PatchGroup(w.ctx, w.d, id, w.ops(fmt.Sprintf(body, value)), nil)
-	g := m.groups[id]
-	known := m.users[value] != nil || m.groups[value] != nil
-	after := map[string]bool{}
-	if g != nil && kind != 2 {
-		for member := range g.members {
-			after[member] = true
-		}
-	}
-	if after[value] = true; kind == 1 {
-		delete(after, value)
-	}
-	switch {
-	case g == nil:
-		w.outcome(at+" members", err, "not_found")
-	case kind != 1 && !known:
-		w.outcome(at+" members", err, "invalid_member")
-	case kind != 1 && !g.members[value] && m.groups[value] != nil && m.around(value, id):
-		w.outcome(at+" members", err, "cycle")
-	default:
-		w.outcome(at+" members", err, "")
-		changed := fmt.Sprint(after) != fmt.Sprint(g.members)
-		same(w.t, at+" changed", c.Done, changed)
-		if g.members = after; changed {
-			g.version++
-		}
-		same(w.t, at+" version", c.Version, g.version)
-	}
-}
-
-// compare holds everything that is there against the model.
-func (m *model) compare(w *world, at string) {
-	w.t.Helper()
-	people, err := w.directories.Users(w.ctx, w.d, dirsync.Query{Count: 500})
-	must(w.t, err)
-	same(w.t, at+": users", people.Total, len(m.users))
-	for _, o := range people.Items {
-		u := m.users[o.ID]
-		if u == nil || o.Resource["userName"] != u.name || o.Resource["active"] != u.active || o.Version != u.version {
-			w.t.Errorf("%s: user %v at %d, want %+v", at, o.Resource, o.Version, u)
-			continue
-		}
-		i, err := w.identities.Get(w.ctx, o.ID)
-		if err != nil || i.Active != u.active || i.UserName != u.name {
-			w.t.Errorf("%s: identity %+v, %v, want %+v", at, i, err, u)
-		}
-		var in []string
-		for id, g := range m.groups {
-			if g.members[o.ID] {
-				in = append(in, id)
-			}
-		}
-		list, _ := o.Resource["groups"].([]any)
-		same(w.t, at+": groups of "+u.name, len(list), len(in))
-	}
-	teams, err := w.directories.Groups(w.ctx, w.d, dirsync.Query{Count: 500})
-	must(w.t, err)
-	same(w.t, at+": groups", teams.Total, len(m.groups))
-	for _, o := range teams.Items {
-		g := m.groups[o.ID]
-		if g == nil || o.Version != g.version {
-			w.t.Errorf("%s: group %v at %d, want %+v", at, o.Resource, o.Version, g)
-			continue
-		}
-		var want []string
-		for member := range g.members {
-			want = append(want, member)
-		}
-		slices.Sort(want)
-		same(w.t, at+": members of "+g.name, w.members(o.ID), want)
-	}
+	clear(m.asked)
 }
