@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
-var sequences = flag.Int("scim.sequences", 10_000, "how many random sequences are compared with the model")
+var sequences = flag.Int("scim.sequences", 100_000, "how many random sequences are compared with the model")
 
 // The model: a user as flat texts and lists of flat texts. It knows no JSON, no paths and no schema, and is slow.
 type model struct {
@@ -445,6 +448,9 @@ func putChosen(m model, op, name string, c choice, sub string, put map[string]st
 	return settle(m, name, false)
 }
 
+// tally is what came of sequences.
+type tally struct{ refused, unchanged, changes, matches atomic.Int64 }
+
 // TestPatchAgainstModel compares random sequences of requests with the model: what comes of them, whether they are
 // refused, that a refusal changes nothing, and that "changed" is the truth. Random filters are compared on the way.
 func TestPatchAgainstModel(t *testing.T) {
@@ -452,55 +458,70 @@ func TestPatchAgainstModel(t *testing.T) {
 	if testing.Short() {
 		count /= 10
 	}
-	refused, unchanged, changes, matches := 0, 0, 0, 0
-	for seed := range uint64(count) {
-		g := rand.New(rand.NewPCG(seed, 7643))
-		r := Resource{"userName": "u", "schemas": []any{UserURN}}
-		m := flat(r)
-		for range 5 {
-			var ops []Operation
-			next, want := m.clone(), error(nil)
-			for range 1 + g.IntN(3) {
-				op, apply := randomChange(g)
-				if ops = append(ops, op); want == nil {
-					want = apply(next)
-				}
+	var n tally
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for seed := next.Add(1) - 1; seed < int64(count) && !t.Failed(); seed = next.Add(1) - 1 {
+				n.compare(t, uint64(seed))
 			}
-			before := m.String()
-			changed, err := User.Patch(r, ops)
-			if want == nil {
-				m = next
-			}
-			if (err != nil) != (want != nil) || flat(r).String() != m.String() || changed != (m.String() != before) {
-				t.Fatalf("seed %d\nbefore  %s\n%s\nmodel   %s (%v)\nengine  %s (%v, changed %v)", seed, before, show(ops), m, want, flat(r), err, changed)
-			}
-			c := randomChoice(g, 3)
-			name := modelLists[g.IntN(2)]
-			f, err := ParseFilter(User, name+"["+c.text+"]")
-			if got := err == nil && f.Match(r); err != nil || got != slices.ContainsFunc(m.many[name], c.match) {
-				t.Fatalf("seed %d: %s[%s] on %s: %v %v", seed, name, c.text, m, got, err)
-			} else if got {
-				matches++
-			}
-			switch {
-			case want != nil:
-				refused++
-			case changed:
-				changes++
-			default:
-				unchanged++
+		})
+	}
+	all.Wait()
+	t.Logf("%d sequences from seed 0: %d changed something, %d nothing, %d were refused; %d filters matched",
+		count, n.changes.Load(), n.unchanged.Load(), n.refused.Load(), n.matches.Load())
+	if least := min(n.refused.Load(), n.unchanged.Load(), n.changes.Load(), n.matches.Load()); !t.Failed() && least < int64(count)/20 {
+		t.Error("the sequences do not reach what they should")
+	}
+}
+
+// compare compares one sequence.
+func (n *tally) compare(t *testing.T, seed uint64) {
+	g := rand.New(rand.NewPCG(seed, 7643))
+	r := Resource{"userName": "u", "schemas": []any{UserURN}}
+	m := flat(r)
+	for range 5 {
+		var ops []Operation
+		next, want := m.clone(), error(nil)
+		for range 1 + g.IntN(3) {
+			op, apply := randomChange(g)
+			if ops = append(ops, op); want == nil {
+				want = apply(next)
 			}
 		}
-	}
-	t.Logf("%d sequences from seed 0: %d changed something, %d nothing, %d were refused; %d filters matched", count, changes, unchanged, refused, matches)
-	if count >= 1000 && min(refused, unchanged, changes, matches) < count/20 {
-		t.Error("the sequences do not reach what they should")
+		before := m.String()
+		changed, err := User.Patch(r, ops)
+		if want == nil {
+			m = next
+		}
+		if (err != nil) != (want != nil) || flat(r).String() != m.String() || changed != (m.String() != before) {
+			t.Errorf("seed %d\nbefore  %s\n%s\nmodel   %s (%v)\nengine  %s (%v, changed %v)", seed, before, show(ops), m, want, flat(r), err, changed)
+			return
+		}
+		c := randomChoice(g, 3)
+		name := modelLists[g.IntN(2)]
+		f, err := ParseFilter(User, name+"["+c.text+"]")
+		if got := err == nil && f.Match(r); err != nil || got != slices.ContainsFunc(m.many[name], c.match) {
+			t.Errorf("seed %d: %s[%s] on %s: %v %v", seed, name, c.text, m, got, err)
+			return
+		} else if got {
+			n.matches.Add(1)
+		}
+		switch {
+		case want != nil:
+			n.refused.Add(1)
+		case changed:
+			n.changes.Add(1)
+		default:
+			n.unchanged.Add(1)
+		}
 	}
 }
 
 // TestFilterAgainstModel compares random filters over single values with a naive evaluation.
 func TestFilterAgainstModel(t *testing.T) {
-	for seed := range uint64(20_000) {
+	for seed := range uint64(100_000) {
 		g := rand.New(rand.NewPCG(seed, 7644))
 		r := Resource{"userName": words[g.IntN(len(words))]}
 		for _, name := range []string{"title", "externalId"} {
