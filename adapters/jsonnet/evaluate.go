@@ -111,7 +111,7 @@ func explain(err error) *mapping.Error {
 		return e
 	case errors.As(err, &static):
 		at := static.Loc()
-		e := &mapping.Error{Code: mapping.Syntax, Message: clip(strings.TrimSpace(strings.TrimPrefix(err.Error(), at.String())))}
+		e := &mapping.Error{Code: mapping.Syntax, Message: clip(strings.TrimSpace(strings.ReplaceAll(err.Error(), at.String(), "")))}
 		if inSnippet(at) {
 			e.Line, e.Column = at.Begin.Line, at.Begin.Column
 		}

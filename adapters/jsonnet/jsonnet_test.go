@@ -139,6 +139,7 @@ func TestErrorsHaveAPlace(t *testing.T) {
 		{"local a = 1;\nlocal b = 2;\n  c", mapping.Syntax, "3:3", "Unknown variable: c"},
 		{"local a = 1; local a = 2; a", mapping.Runtime, "", ""}, // legal: the second one hides the first
 		{"{ a: 1, a: 2 }", mapping.Syntax, "1:9", "a"},
+		{"{\n a: '\\q' }", mapping.Syntax, "2:5", "Unknown escape sequence"},
 		{"error 'cancel'", mapping.Runtime, "1:1", "cancel"},
 		{"local s = std.extVar('scim');\n{ a: s.b.c }", mapping.Runtime, "2:6", "b"},
 		{"{\n  a: std.parseInt('x') }", mapping.Runtime, "2:6", "x"},
@@ -154,8 +155,8 @@ func TestErrorsHaveAPlace(t *testing.T) {
 			continue
 		}
 		e := wantCode(t, err, c.code)
-		if at := fmt.Sprintf("%d:%d", e.Line, e.Column); at != c.at || !strings.Contains(e.Message, c.says) {
-			t.Errorf("%s: got %s %q, want %s and %q", c.snippet, at, e.Message, c.at, c.says)
+		if at := fmt.Sprintf("%d:%d", e.Line, e.Column); at != c.at || !strings.Contains(e.Message, c.says) || strings.Contains(e.Message, snippetName+":") {
+			t.Errorf("%s: got %s %q, want %s once and %q", c.snippet, at, e.Message, c.at, c.says)
 		}
 	}
 }
