@@ -397,21 +397,25 @@ func (l lister[T]) narrow(r *store.Range, q Query) {
 	}
 }
 
-// mentions reports whether a filter asks of an attribute.
-func mentions(e scim.Expr, attribute string) bool {
+// mentions counts the parts of a filter that ask of an attribute.
+func mentions(e scim.Expr, attribute string) (n int) {
 	switch e := e.(type) {
 	case *scim.And:
-		return mentions(e.Left, attribute) || mentions(e.Right, attribute)
+		return mentions(e.Left, attribute) + mentions(e.Right, attribute)
 	case *scim.Or:
-		return mentions(e.Left, attribute) || mentions(e.Right, attribute)
+		return mentions(e.Left, attribute) + mentions(e.Right, attribute)
 	case *scim.Not:
 		return mentions(e.Of, attribute)
 	case *scim.Comparison:
-		return e.Path.URN == "" && e.Path.Attribute == attribute
+		if e.Path.URN == "" && e.Path.Attribute == attribute {
+			n = 1
+		}
 	case *scim.ValuePath:
-		return e.Path.URN == "" && e.Path.Attribute == attribute
+		if e.Path.URN == "" && e.Path.Attribute == attribute {
+			n = 1
+		}
 	}
-	return false
+	return n
 }
 
 // Users lists users. Faults: TooMany too_many, Invalid invalid_cursor.
@@ -429,7 +433,7 @@ func (s *Service) userLister(d Directory) lister[user] {
 		orders:     map[string]string{"userName": byUserName, "meta.created": byCreated, "meta.lastModified": byChanged},
 		candidates: func(ctx context.Context, f *scim.Filter) ([]string, bool, error) { return s.userCandidates(ctx, d, f) },
 		prepare: func(ctx context.Context, f *scim.Filter, o *Object) error {
-			if !mentions(f.Root, "groups") {
+			if mentions(f.Root, "groups") == 0 {
 				return nil
 			}
 			return s.addGroups(ctx, d, o)
@@ -532,14 +536,16 @@ func (s *Service) groupCandidates(ctx context.Context, d Directory, f *scim.Filt
 	return nil, false, nil
 }
 
-// addMembers adds the members of a group of which a filter asks: the one that it names, or all, where these are few.
+// addMembers adds the members of a group of which a filter asks: the one that it names, where it asks of nobody else, or all,
+// where these are few.
 func (s *Service) addMembers(ctx context.Context, d Directory, f *scim.Filter, o *Object) error {
-	if !mentions(f.Root, "members") {
+	asks := mentions(f.Root, "members")
+	if asks == 0 {
 		return nil
 	}
 	for _, path := range []string{"members.value", "members"} {
 		value, ok := f.Equal(path)
-		if !ok {
+		if !ok || asks > 1 {
 			continue
 		}
 		if ids := wellFormed([]string{value}); len(ids) > 0 {

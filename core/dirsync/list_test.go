@@ -39,7 +39,10 @@ func TestFilters(t *testing.T) {
 	}
 	a := w.create("Anna")
 	w.patch(a.ID, `[{"op":"add","path":"displayName","value":"The Boss"},{"op":"add","path":"title","value":"boss"}]`)
-	g := w.group("team", a.ID)
+	u00, err := w.directories.Users(w.ctx, w.d, dirsync.Query{Count: 1})
+	must(t, err)
+	g := w.group("team", a.ID, u00.Items[0].ID)
+	both := `members.value eq "` + a.ID + `" and `
 	for _, c := range []struct {
 		filter string
 		want   []string
@@ -58,7 +61,7 @@ func TestFilters(t *testing.T) {
 		{`userName eq "u01" or userName eq "u02"`, []string{"u01", "u02"}},
 		{`title co "oss"`, []string{"Anna"}},
 		{`not (userName sw "u")`, []string{"Anna"}},
-		{`groups.value eq "` + g.ID + `"`, []string{"Anna"}},
+		{`groups.value eq "` + g.ID + `"`, []string{"u00", "Anna"}},
 		{`groups.display eq "team" and title pr`, []string{"Anna"}},
 		{`meta.lastModified gt "2020-01-01T00:00:00Z" and userName ew "na"`, []string{"Anna"}},
 		{`meta.lastModified lt "2020-01-01T00:00:00Z"`, nil},
@@ -71,6 +74,7 @@ func TestFilters(t *testing.T) {
 	for filter, want := range map[string][]string{
 		`displayName eq "TEAM"`: {"team"}, `members eq "` + a.ID + `"`: {"team"}, `members[value eq "` + a.ID + `"]`: {"team"},
 		`id eq "` + g.ID + `" and members eq "` + a.ID + `"`: {"team"}, `members.value eq "x"`: nil, `members.type eq "User"`: {"team"}, `externalId pr`: nil,
+		both + `members.value eq "` + u00.Items[0].ID + `"`: {"team"}, both + `not (members.value eq "` + u00.Items[0].ID + `")`: nil,
 	} {
 		p, err := w.directories.Groups(w.ctx, w.d, dirsync.Query{Filter: w.filter(scim.Group, filter), Count: 50})
 		if err != nil || !slices.Equal(names(p), want) {
