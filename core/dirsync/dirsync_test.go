@@ -417,6 +417,7 @@ func TestDeleteDirectory(t *testing.T) {
 		}
 	}
 	same(t, "events of the group", about(all, g.ID), []string{"GroupCreated group.created", "GroupDeleted group.deleted"})
+	w.now.Add(int64(2 * time.Hour)) // names that nobody goes by are kept for a while
 	for _, collection := range []string{"scim_users", "scim_groups", "scim_members", "identities", "identity_names", "directories"} {
 		docs, err := w.records.Range(w.ctx, collection, storeRange)
 		if err != nil || len(docs) > 0 {
@@ -574,6 +575,31 @@ func TestDeletedMeanwhile(t *testing.T) {
 	_, err := w.directories.PatchGroup(w.ctx, w.d, g.ID, w.ops(`[{"op":"add","path":"members","value":[{"value":"`+u.ID+`"}]}]`), nil)
 	w.refused(err, fault.Invalid, "invalid_member")
 	same(t, "members", w.members(g.ID), []string{})
+}
+
+// TestNameGoesAndComesMeanwhile has a name given up, and taken by somebody else, while a request is about to take it, too: the
+// three are three, and each is found.
+func TestNameGoesAndComesMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	other := w.directory(w.org, dirsync.DirectoryInput{})
+	body := w.read(scim.User, `{"schemas":["`+scim.UserURN+`"],"userName":"ada"}`)
+	first, err := w.directories.CreateUser(w.ctx, w.d, body)
+	must(t, err)
+	var second dirsync.Changed
+	meanwhile := func() {
+		must(t, w.directories.DeleteUser(w.ctx, w.d, first.ID, nil))
+		second, err = w.directories.CreateUser(w.ctx, w.d, body)
+		must(t, err)
+	}
+	w.backend.before.Store(&meanwhile)
+	third, err := w.directories.CreateUser(w.ctx, other, body)
+	must(t, err)
+	for _, d := range []struct{ directory, person string }{{w.d.ID, second.ID}, {other.ID, third.ID}} {
+		found, err := w.identities.Named(w.ctx, w.org.ID, d.directory, "Ada")
+		if err != nil || !slices.Equal(found, []string{d.person}) {
+			t.Errorf("%v, %v, want %s", found, err, d.person)
+		}
+	}
 }
 
 // TestNestedMeanwhile has a group join another one while a request deletes it: no membership is left of it.

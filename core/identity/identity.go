@@ -84,7 +84,7 @@ func Collections() store.Schema {
 		{Name: links, Sealed: true, Keys: record.Keys(linkHead), Indexes: []store.Index{
 			{Name: "by_identity", Fields: []string{"identity"}},
 		}},
-		{Name: names, Sealed: true},
+		{Name: names, Sealed: true, Expires: true},
 		{Name: passwords, Sealed: true},
 		{Name: departures, Expires: true},
 	}
@@ -139,8 +139,7 @@ func NewService(o Options) *Service {
 		},
 		names: record.Repo[name]{
 			Store: o.Records, Collection: names, Noun: "name of an identity",
-			Head:       func(n name) store.Doc { return store.Doc{ID: n.ID, Version: n.version} },
-			SetVersion: func(n *name, v int64) { n.version = v },
+			Head: nameHead, SetVersion: func(n *name, v int64) { n.version = v },
 		},
 		departed: record.Repo[departed]{
 			Store: o.Records, Collection: departures, Noun: "note of who left",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/core/id"
@@ -16,6 +17,9 @@ import (
 type name struct {
 	ID      string   `json:"id"` // hash of organization and folded name
 	Holders []holder `json:"holders"`
+	// ExpiresAt is when a name that nobody goes by any more is forgotten. Were it at once, its versions would begin anew, and
+	// who read it before would put back who had it then.
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 
 	version int64
 }
@@ -41,7 +45,13 @@ const (
 	names = "identity_names"
 	// maxHolders bounds the document of a name that a directory gives to everybody.
 	maxHolders = 100
+	// forgotten is how long a name is kept that nobody goes by: longer than any request takes.
+	forgotten = time.Hour
 )
+
+func nameHead(n name) store.Doc {
+	return store.Doc{ID: n.ID, Version: n.version, ExpiresAt: n.ExpiresAt}
+}
 
 func nameID(organizationID, text string) string { return id.Hash(organizationID, key.Fold(text)) }
 
@@ -101,13 +111,14 @@ func (s *Service) rename(before, now Identity, known map[string]name) ([]store.O
 			}
 			n.Holders = append(n.Holders, holder{now.ID, now.DirectoryID, as})
 		}
+		if n.ExpiresAt = (time.Time{}); len(n.Holders) == 0 {
+			n.ExpiresAt = s.now().Add(forgotten)
+		}
 		switch {
-		case !there && len(n.Holders) > 0:
-			ops = append(ops, s.names.Insert(n))
-		case there && len(n.Holders) > 0:
-			ops = append(ops, s.names.Update(n))
 		case there:
-			ops = append(ops, s.names.Delete(n))
+			ops = append(ops, s.names.Update(n))
+		case len(n.Holders) > 0:
+			ops = append(ops, s.names.Insert(n))
 		}
 	}
 	return ops, nil
