@@ -142,3 +142,24 @@ func changed(before, now Identity) []string {
 	slices.Sort(ids)
 	return ids
 }
+
+// bearer is one who goes by a name, which may be the person's own: a user name or external id, and no address among others,
+// which people may give themselves at some identity providers.
+type bearer struct {
+	Identity
+	own bool
+}
+
+// owners leaves out whoever goes by a name that is somebody's own in the same directory.
+func owners(all []bearer) (left []Identity) {
+	owned := map[string]bool{} // by directory
+	for _, b := range all {
+		owned[b.DirectoryID] = owned[b.DirectoryID] || b.own && b.DirectoryID != ""
+	}
+	for _, b := range all {
+		if b.own || !owned[b.DirectoryID] {
+			left = append(left, b.Identity)
+		}
+	}
+	return left
+}

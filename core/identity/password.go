@@ -123,12 +123,13 @@ func (s *Service) withPassword(ctx context.Context, organizationID, login string
 	if err != nil {
 		return Identity{}, nobody, err
 	}
-	var found []Identity
+	var fitting []bearer
 	for _, i := range people {
-		if i.HasPassword && i.uses()[nameID(organizationID, login)]&(asAddress|asUserName) != 0 {
-			found = append(found, i)
+		if as := i.uses()[nameID(organizationID, login)]; i.HasPassword && as&(asAddress|asUserName) != 0 {
+			fitting = append(fitting, bearer{i, as&asUserName != 0})
 		}
 	}
+	found := owners(fitting)
 	if len(found) != 1 {
 		return Identity{}, nobody, nil
 	}

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
@@ -155,18 +156,19 @@ func (s *Service) expected(ctx context.Context, in Login) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	var found []Identity
+	var fitting []bearer
 	for _, i := range people {
-		fits, err := s.fits(ctx, i, in)
-		switch {
-		case err != nil:
+		fits, own, err := s.fits(ctx, i, in)
+		if err != nil {
 			return Identity{}, err
-		case !fits:
-		case !i.Active:
-			return Identity{}, inactive()
-		default:
-			found = append(found, i)
 		}
+		if fits {
+			fitting = append(fitting, bearer{i, own})
+		}
+	}
+	found := owners(fitting)
+	if slices.ContainsFunc(found, func(i Identity) bool { return !i.Active }) {
+		return Identity{}, inactive()
 	}
 	switch len(found) {
 	case 0:
@@ -203,23 +205,28 @@ func (s *Service) holders(ctx context.Context, nameIDs []string) ([]Identity, er
 	return s.repo.GetMany(ctx, distinct(ids))
 }
 
-// fits says whether a person who goes by a name of a login is the one who signs in. Of people whom no directory provisions
-// only an inactive one does, by address or subject: whoever was shut out does not come back through another connection; and
-// one whom an administrator made, by address.
-func (s *Service) fits(ctx context.Context, i Identity, in Login) (bool, error) {
+// fits says whether a person who goes by a name of a login is the one who signs in, and whether by a name that is the person's
+// own. Of people whom no directory provisions only an inactive one does, by address or subject: whoever was shut out does not
+// come back through another connection; and one whom an administrator made, by address.
+func (s *Service) fits(ctx context.Context, i Identity, in Login) (fits, own bool, err error) {
 	as := i.uses()
-	address := in.Address != "" && as[nameID(i.OrganizationID, in.Address)]&asAddress != 0
+	bySubject, byAddress := as[nameID(i.OrganizationID, in.Subject)], use(0)
+	if in.Address != "" {
+		byAddress = as[nameID(i.OrganizationID, in.Address)]
+	}
+	address := byAddress&asAddress != 0
+	own = i.ExternalID == in.Subject || (bySubject|byAddress)&asUserName != 0
 	switch {
 	case i.OrganizationID != in.OrganizationID:
-		return false, nil
 	case i.DirectoryID != "":
-		return address || i.ExternalID == in.Subject || as[nameID(i.OrganizationID, in.Subject)]&asUserName != 0, nil
+		return address || own, own, nil
 	case !i.Active:
-		return address || as[nameID(i.OrganizationID, in.Subject)]&asSubject != 0, nil
+		return address || bySubject&asSubject != 0, own, nil
 	case i.ByAdmin && address:
-		return s.Organizations.Verified(ctx, i.OrganizationID, domainOf(in.Address))
+		fits, err = s.Organizations.Verified(ctx, i.OrganizationID, domainOf(in.Address))
+		return fits, own, err
 	}
-	return false, nil
+	return false, false, nil
 }
 
 // tell is the operation that tells an event of a person in the commit that makes it.

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/portico-sso/portico/core/fault"
@@ -57,4 +58,40 @@ func TestPasswordsOfDeactivatedOrganization(t *testing.T) {
 	must(t, err)
 	_, err = w.people.CheckPassword(ctx, w.org.ID, "ada", "correct horse")
 	refused(t, err, fault.Forbidden, "organization_inactive")
+}
+
+// TestAddressOfAnother has somebody of a directory give themselves an address that is the user name of somebody else there: that is
+// who signs in by it. Of another directory it stays open who is who.
+func TestAddressOfAnother(t *testing.T) {
+	w := newWorld(t)
+	hashed, err := w.people.Hash(t.Context(), "of the chief")
+	must(t, err)
+	chief, err := w.provision(t, identity.Provision{ID: "chief", DirectoryID: "d", UserName: "chief@example.com", ExternalID: "1", Active: true, Password: &hashed})
+	must(t, err)
+	hashed, err = w.people.Hash(t.Context(), "of the clerk")
+	must(t, err)
+	clerk, err := w.provision(t, identity.Provision{ID: "clerk", DirectoryID: "d", UserName: "clerk@example.com", ExternalID: "2", Active: true, Password: &hashed,
+		Addresses: []string{"clerk@example.com", "chief@example.com"}})
+	must(t, err)
+	signed, err := w.people.CheckPassword(t.Context(), w.org.ID, "chief@example.com", "of the chief")
+	if err != nil || signed.ID != chief.ID {
+		t.Errorf("by password: %s, %v", signed.ID, err)
+	}
+	_, err = w.people.CheckPassword(t.Context(), w.org.ID, "chief@example.com", "of the clerk")
+	refused(t, err, fault.Unauthenticated, "wrong_password")
+	for _, active := range []bool{true, false} {
+		_, err = w.people.SetActive(t.Context(), clerk.ID, active)
+		must(t, err)
+		if i, err := w.login(t, "c", fmt.Sprint("opaque of the chief", active), "chief@example.com"); err != nil || i.ID != chief.ID {
+			t.Errorf("the clerk is active: %t: %s, %v", active, i.ID, err)
+		}
+	}
+	_, err = w.provision(t, identity.Provision{ID: "other", DirectoryID: "other", UserName: "other", ExternalID: "subject of the chief", Active: true})
+	must(t, err)
+	_, err = w.login(t, "c", "subject of the chief", "chief@example.com")
+	refused(t, err, fault.Forbidden, "identity_ambiguous")
+	_, err = w.people.SetActive(t.Context(), chief.ID, false)
+	must(t, err)
+	_, err = w.login(t, "c", "another subject of the chief", "chief@example.com")
+	refused(t, err, fault.Forbidden, "identity_inactive")
 }
