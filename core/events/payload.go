@@ -65,7 +65,8 @@ func (e Event) polis() polisBody {
 	return b
 }
 
-// Payload is what an endpoint is sent of events: an object, or with a batch size an array.
+// Payload is what an endpoint is sent of events: an object, or with a batch size an array. In Polis's format it is what
+// JavaScript writes of it.
 func (e Endpoint) Payload(list []Event) []byte {
 	bodies := make([]any, len(list))
 	for i, event := range list {
@@ -75,10 +76,14 @@ func (e Endpoint) Payload(list []Event) []byte {
 			bodies[i] = event.Envelope()
 		}
 	}
+	var payload any = bodies
 	if e.BatchSize == 0 && len(bodies) == 1 {
-		return encode(bodies[0])
+		payload = bodies[0]
 	}
-	return encode(bodies)
+	if e.Format == Polis {
+		return stringified(encode(payload))
+	}
+	return encode(payload)
 }
 
 func encode(v any) []byte {

@@ -39,6 +39,21 @@ func TestPolisSignatureVector(t *testing.T) {
 	}
 }
 
+// What JavaScript writes again of it is what is sent: the right sides are what node 20 says to JSON.stringify(JSON.parse(…)).
+func TestPolisPayloadsAreAsJavaScriptWritesThem(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"a":"R\u0026D \u003cb\u003e","z":"\u2028\b\u0001\u007f\/\""}`:                            "{\"a\":\"R&D <b>\",\"z\":\"\u2028\\b\\u0001\x7f/\\\"\"}",
+		`{"b":1.0,"10":1E5,"2":-0,"01":1e21,"4294967295":1e-7,"n":12345678901234567890,"m":1e400}`: `{"2":0,"10":100000,"b":1,"01":1e+21,"4294967295":1e-7,"n":12345678901234567000,"m":null}`,
+		`[ {"c":{"b":[], "a":{}}} , null, true, 0.000001, 100000000000000000000, "\u00e9" ]`:       `[{"c":{"b":[],"a":{}}},null,true,0.000001,100000000000000000000,"é"]`,
+	} {
+		event := Event{Polis: PolisUserCreated, Data: json.RawMessage(body)}
+		want = `{"event":"user.created","tenant":"","product":"","data":` + want + `}`
+		if got := string(Endpoint{Format: Polis}.Payload([]Event{event})); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", body, got, want)
+		}
+	}
+}
+
 // The vector of the specification of Standard Webhooks' libraries.
 func TestStandardSignatureVector(t *testing.T) {
 	s := Secret{Value: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
@@ -571,8 +573,11 @@ func TestContractWebhooks(t *testing.T) {
 		})
 	}
 	tells("user.created", "user.created", user)
-	p.scim(d, http.MethodPatch, "Users/"+ann, patch(object{"op": "replace", "value": object{"active": false, "roles": "admin, staff"}})).resource(t, 200)
+	p.scim(d, http.MethodPatch, "Users/"+ann, patch(object{"op": "replace", "value": object{"active": false, "roles": "admin, staff", "displayName": "R&D <Ann>\u2028",
+		"urn:example:1.0:User:level": json.Number("1.0")}})).resource(t, 200)
 	user["active"], user["raw"].(object)["active"] = false, false
+	raw := user["raw"].(object)
+	raw["displayName"], raw["urn:example:1.0:User"], raw["schemas"] = "R&D <Ann>\u2028", object{"level": 1}, []string{userSchema, "urn:example:1.0:User"}
 	user["roles"], user["raw"].(object)["roles"] = []string{"admin", "staff"}, []object{{"value": "admin"}, {"value": "staff"}}
 	tells("user.updated", "user.updated", user)
 	id := p.team(d, "Devs")
@@ -603,6 +608,22 @@ func TestContractWebhooks(t *testing.T) {
 	if list := hook.wait(t, told); len(list) != told {
 		t.Errorf("%d events more", len(list)-told)
 	}
+	t.Run("§3.4 the signature is over what JavaScript makes of the body, as receivers of Polis's check it", func(t *testing.T) {
+		node, err := exec.LookPath("node")
+		if err != nil {
+			if os.Getenv("PORTICO_TEST_REQUIRE") == "1" {
+				t.Fatal("node is missing, and PORTICO_TEST_REQUIRE=1")
+			}
+			t.Skip("node is missing")
+		}
+		for _, body := range hook.raw {
+			c := exec.CommandContext(t.Context(), node, "-e", `process.stdout.write(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8"))))`)
+			c.Stdin = bytes.NewReader(body)
+			if again, err := c.Output(); err != nil || !bytes.Equal(again, body) {
+				t.Errorf("%v\n sent %s\nagain %s", err, body, again)
+			}
+		}
+	})
 }
 
 // eventually waits until the log of events has n of a type.
