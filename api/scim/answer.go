@@ -134,7 +134,7 @@ func (h *Handler) send(w http.ResponseWriter, c *call, a answer) {
 		w.WriteHeader(a.status)
 		return
 	}
-	header.Set("Content-Type", accepted(c.Header.Values("Accept")))
+	header.Set("Content-Type", accepted(c.directory.Type, c.Header.Values("Accept")))
 	w.WriteHeader(a.status)
 	if c.Method == http.MethodHead {
 		return
@@ -150,10 +150,11 @@ func (h *Handler) send(w http.ResponseWriter, c *call, a answer) {
 	}
 }
 
-// accepted is the media type of an answer to who asks for it so.
-func accepted(accept []string) string {
+// accepted is the media type of an answer to who asks for it so. OneLogin documents that it takes plain JSON alone.
+func accepted(client dirsync.Type, accept []string) string {
 	ask := strings.ToLower(strings.Join(accept, ","))
-	if strings.Contains(ask, plainType) && !strings.Contains(ask, mediaType) && !strings.Contains(ask, "/*") {
+	plain := strings.Contains(ask, plainType) && !strings.Contains(ask, "/*") || client == dirsync.OneLogin
+	if plain && !strings.Contains(ask, mediaType) {
 		return plainType
 	}
 	return mediaType

@@ -64,6 +64,13 @@ func TestSCIMMediaTypes(t *testing.T) {
 			}
 		}
 	}
+	one := p.newDirectory(object{"type": "onelogin-scim-v2", "tenant": "globex.example"})
+	for accept, want := range map[string]string{"": "application/json", "*/*": "application/json", "application/scim+json": "application/scim+json"} {
+		a := p.address(http.MethodGet, pathOf(one)+"/Users", "", "Authorization", "Bearer "+secretOf(one), "Accept", accept)
+		if got := a.Header.Get("Content-Type"); got != want {
+			t.Errorf("OneLogin, which accepts %q: %s, want %s", accept, got, want)
+		}
+	}
 	for _, sent := range []string{"application/scim+json", "application/json", "application/json; charset=utf-8", "application/scim+json;charset=UTF-8"} {
 		a := p.address(http.MethodPost, pathOf(d)+"/Users", `{"schemas":["`+userSchema+`"],"userName":"`+url.PathEscape(sent)+`"}`,
 			"Authorization", "Bearer "+secretOf(d), "Content-Type", sent)
