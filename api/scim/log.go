@@ -12,7 +12,7 @@ import (
 
 const (
 	logEvery = time.Second      // requests are in the log no later than that
-	logMost  = 1000             // requests that wait to be written
+	logMost  = 1000             // requests that wait to be written, at most half of them of one directory
 	logPage  = 100              // requests of one commit
 	logTime  = 10 * time.Second // that writing may take
 )
@@ -52,6 +52,9 @@ func (l *requestLog) add(c *call, a answer) {
 	if w == nil {
 		w = &waiting{directory: c.directory}
 		l.waiting[c.directory.ID] = w
+	}
+	if len(w.requests) >= logMost/2 {
+		return
 	}
 	w.requests = append(w.requests, request)
 	if l.n++; l.n == 1 {

@@ -954,6 +954,8 @@ func TestRequestLog(t *testing.T) {
 	if err != nil || len(page.Items) != 3 || page.Items[0].Status != 202 {
 		t.Errorf("log %+v, %v", page.Items, err)
 	}
+	large := dirsync.Request{Method: "POST", Path: "/" + strings.Repeat("\x01", 4<<10), Reason: strings.Repeat("\x01", 2<<10), Body: strings.Repeat(`"`, 32<<10)}
+	must(t, w.directories.LogRequests(w.ctx, w.d, slices.Repeat([]dirsync.Request{large}, 120)...))
 	w.now.Add(int64(2 * time.Hour))
 	page, err = w.directories.Requests(w.ctx, w.d, false, 10, "")
 	if err != nil || len(page.Items) != 0 {

@@ -38,6 +38,8 @@ const (
 	maxLoggedBody   = 16 << 10
 	maxLoggedPath   = 2 << 10
 	maxLoggedReason = 1 << 10
+
+	logPage = 50 // requests of one commit: whatever their bytes become in JSON, they fit
 )
 
 // LogRequests writes requests into the log of their directory; it sets ID and, from the directory's LogFor, ExpiresAt. A
@@ -46,7 +48,7 @@ func (s *Service) LogRequests(ctx context.Context, d Directory, list ...Request)
 	if d.LogFor <= 0 {
 		return nil
 	}
-	for chunk := range slices.Chunk(list, 100) {
+	for chunk := range slices.Chunk(list, logPage) {
 		ops := make([]store.Op, len(chunk))
 		for i, r := range chunk {
 			r.ID, r.ProjectID, r.DirectoryID = s.IDs.UUID(), d.ProjectID, d.ID
