@@ -156,10 +156,7 @@ func (h *Handler) patch(c *call, k kind, id string) (answer, error) {
 	a := answer{status: http.StatusOK, one: &shown{k, made.Object, p}, version: made.Version, location: c.location(k, id)}
 	if q := c.URL.Query(); k.large != nil && !q.Has("attributes") && !q.Has("excludedAttributes") {
 		large, err := k.large(c.Context(), c.directory, id)
-		if err != nil {
-			return answer{}, err
-		}
-		if large {
+		if err != nil || large { // an error would say that nothing was done
 			a.status, a.one = http.StatusNoContent, nil
 		}
 	}
