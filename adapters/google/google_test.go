@@ -2,6 +2,7 @@ package google_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/url"
 	"strings"
@@ -114,5 +115,40 @@ func TestAddresses(t *testing.T) {
 	if q := u.Query(); err != nil || u.Host != "accounts.google.com" || q.Get("state") != "s&t" || q.Get("access_type") != "offline" || q.Get("prompt") != "consent" ||
 		q.Get("redirect_uri") != "https://sso.example.com/cb" || q.Get("code_challenge") != "c" || q.Get("client_id") != "id" {
 		t.Errorf("%v %v", u, err)
+	}
+}
+
+// TestWho believes an ID token that is for this client, and no other one.
+func TestWho(t *testing.T) {
+	token := func(payload string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2ln"
+	}
+	const ours = `{"iss":"https://accounts.google.com","aud":"id","email":"root@acme.example","hd":"Acme.Example"}`
+	for idToken, want := range map[string]string{
+		token(ours): "root@acme.example acme.example",
+		token(`{"iss":"accounts.google.com","aud":"id","email":"a@gmail.example"}`):   "a@gmail.example ",
+		token(strings.Replace(ours, `"aud":"id"`, `"aud":"another"`, 1)):              " ",
+		token(strings.Replace(ours, "https://accounts.google.com", "https://x.y", 1)): " ",
+		token("{"): " ", token(ours) + ".x": " ", "e30.?.c2ln": " ", "": " ",
+	} {
+		s := &sender{answer: outbound.Answer{Status: 200, Body: []byte(`{"access_token":"a","expires_in":3599,"id_token":"` + idToken + `"}`)}}
+		got, err := google.New(google.Options{Send: s, ClientID: "id"}).Exchange(t.Context(), "c", "r", "v")
+		if err != nil || got.Email+" "+got.Domain != want {
+			t.Errorf("%s: %+v, %v", idToken, got, err)
+		}
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		want   error
+	}{{200, "{}", nil}, {400, `{"error":"invalid_token"}`, nil}, {400, `{"error":"invalid_request"}`, directory.ErrMalformed}, {503, "", directory.ErrBusy}} {
+		s := &sender{answer: outbound.Answer{Status: c.status, Body: []byte(c.body)}}
+		err := google.New(google.Options{Send: s}).Revoke(t.Context(), "1//a&b")
+		if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) || s.last.URL != "https://oauth2.googleapis.com/revoke" || string(s.last.Body) != "token=1%2F%2Fa%26b" {
+			t.Errorf("%d %s: %v, sent %s to %s", c.status, c.body, err, s.last.Body, s.last.URL)
+		}
 	}
 }

@@ -610,32 +610,39 @@ func TestLostLease(t *testing.T) {
 			return b.leases.Run(t.Context())
 		},
 	} {
-		t.Run(what, func(t *testing.T) {
-			for i := 1; ; i += 3 {
-				b := newBench(t)
-				b.w.Page = 1
-				b.connect()
-				n, before := 0, ""
-				b.w.OnRequest = func(string) {
-					if n++; n == i {
-						if err := lose(b); err != nil {
-							t.Error(err)
-						}
-						before = b.everything()
-					}
+		for _, synced := range []bool{false, true} { // before; then there is nothing to write but how the sync ended
+			t.Run(fmt.Sprint(what, " ", synced), func(t *testing.T) { loseLease(t, synced, lose) })
+		}
+	}
+}
+
+func loseLease(t *testing.T, synced bool, lose func(b *bench) error) {
+	for i := 1; ; i += 3 {
+		b := newBench(t)
+		b.w.Page = 1
+		b.connect()
+		if synced {
+			b.sync()
+		}
+		n, before := 0, ""
+		b.w.OnRequest = func(string) {
+			if n++; n == i {
+				if err := lose(b); err != nil {
+					t.Error(err)
 				}
-				_, err := b.s.Sync(t.Context(), b.d.ID)
-				if n < i {
-					if err != nil || i < 8 {
-						t.Errorf("%d requests, %v", n, err)
-					}
-					return
-				}
-				if !errors.Is(err, lease.ErrHeld) || b.everything() != before {
-					t.Errorf("before request %d: %v; written:\n%s\nwas\n%s", i, err, b.everything(), before)
-				}
+				before = b.everything()
 			}
-		})
+		}
+		_, err := b.s.Sync(t.Context(), b.d.ID)
+		if n < i {
+			if err != nil || i < 8 {
+				t.Errorf("%d requests, %v", n, err)
+			}
+			return
+		}
+		if !errors.Is(err, lease.ErrHeld) || b.everything() != before {
+			t.Errorf("before request %d: %v; written:\n%s\nwas\n%s", i, err, b.everything(), before)
+		}
 	}
 }
 
@@ -711,6 +718,10 @@ func TestChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.want("ada bob", allTeams)
+	d, err := b.s.Choose(t.Context(), b.d.ID, nil, &[]string{})
+	if err != nil || len(d.Google.Groups) != 1 || len(d.Google.OrgUnits) != 0 {
+		t.Errorf("what is not given stays: %+v, %v", d.Google, err)
+	}
 }
 
 // resource is a user's, by name.
@@ -825,6 +836,9 @@ func TestAttributes(t *testing.T) {
 	b.connect()
 	if r := b.sync(); r.Refused != 0 {
 		t.Errorf("%+v", r)
+	}
+	if odd := b.resource("bob")["profileUrl"]; odd != nil {
+		t.Errorf("an address of the web: %v", odd)
 	}
 	got := b.resource("ada")
 	for _, name := range []string{"id", "meta", "schemas", "groups"} {
