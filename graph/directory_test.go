@@ -151,6 +151,44 @@ func TestDirectorySecrets(t *testing.T) {
 	equal(t, "overlap", wrong["path"], []string{"input", "overlap"})
 }
 
+// TestInstantsAndNumbers: what does not fit says where it stands and what is wanted.
+func TestInstantsAndNumbers(t *testing.T) {
+	w := newWorld(t)
+	d, _ := w.newDirectory(w.organization(w.project("shop"), "acme"), nil)
+	const mutation = `mutation($in: AddDirectorySecretInput!) { addDirectorySecret(input: $in) { errors { code } } }`
+	const at, overlap = `mutation($at: Time) { addDirectorySecret(input: {directoryId: "x", expiresAt: $at}) { errors { code } } }`,
+		`mutation($n: Int) { rotateDirectorySecret(input: {directoryId: "x", overlap: $n}) { errors { code } } }`
+	for _, c := range []struct {
+		query     string
+		variables object
+		code      string
+		wants     []string
+	}{
+		{mutation, object{"in": object{"directoryId": d.ID, "expiresAt": "tomorrow"}}, "invalid_variable", []string{"$in.expiresAt", "RFC 3339"}},
+		{mutation, object{"in": object{"directoryId": d.ID, "expiresAt": 5}}, "invalid_variable", []string{"$in.expiresAt", "RFC 3339"}},
+		{at, object{"at": "2027-01-01"}, "invalid_variable", []string{"$at", "RFC 3339"}},
+		{overlap, object{"n": 1 << 40}, "invalid_variable", []string{"$n", "32 bits"}},
+		{`mutation { addDirectorySecret(input: {directoryId: "x", expiresAt: "soon"}) { errors { code } } }`, nil, "invalid_document", []string{`"soon"`, "RFC 3339"}},
+		{`mutation { addDirectorySecret(input: {directoryId: "x", expiresAt: 5}) { errors { code } } }`, nil, "invalid_document", []string{"RFC 3339"}},
+	} {
+		a := w.send(c.query, c.variables)
+		if len(a.Errors) != 1 || a.Errors[0].Extensions.Code != c.code || a.Data != nil {
+			t.Errorf("%v: %+v %v", c.variables, a.Errors, a.Data)
+			continue
+		}
+		for _, want := range c.wants {
+			if !strings.Contains(a.Errors[0].Message, want) {
+				t.Errorf("%v: %q has no %q", c.variables, a.Errors[0].Message, want)
+			}
+		}
+	}
+	for _, variables := range []object{{"at": "2027-01-01T00:00:00+02:00"}, {"at": nil}, {}} {
+		if a := w.send(at, variables); len(a.Errors) != 0 {
+			t.Errorf("%v: %+v", variables, a.Errors)
+		}
+	}
+}
+
 func TestProvisioned(t *testing.T) {
 	w := newWorld(t)
 	organizationID := w.organization(w.project("shop"), "acme")

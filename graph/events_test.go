@@ -168,7 +168,7 @@ func TestDeadLettersAndReplay(t *testing.T) {
 	got := at(t, w.run(query, object{"id": id}), "webhookEndpoint").(object)
 	second, first := at(t, got, "deliveries", "nodes", 0).(object), at(t, got, "deliveries", "nodes", 1).(object)
 	equal(t, "the first", []any{first["status"], first["attempts"], first["held"], first["responseStatus"], first["error"], first["eventType"], at(t, first, "event", "type")},
-		[]any{"PENDING", 1, false, 500, "the endpoint refused it", "ConnectionCreated", "ConnectionCreated"})
+		[]any{"PENDING", 1, false, 500, "the endpoint answered with another status than 200 to 299", "ConnectionCreated", "ConnectionCreated"})
 	equal(t, "the second waits", []any{second["status"], second["attempts"], second["held"], second["nextAttemptAt"]}, []any{"PENDING", 0, true, nil})
 	if got["failingSince"] == nil || first["nextAttemptAt"] == nil || first["lastAttemptAt"] == nil {
 		t.Errorf("%v", got)

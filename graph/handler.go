@@ -183,7 +183,7 @@ func (h *Handler) prepare(q *request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if list := validator.ValidateWithRules(h.schema, doc, nil); len(list) > 0 {
+	if list := validator.ValidateWithRules(h.schema, doc, documentRules); len(list) > 0 {
 		return nil, list
 	}
 	op := doc.Operations.ForName(q.OperationName)
@@ -192,7 +192,15 @@ func (h *Handler) prepare(q *request) (map[string]any, error) {
 	}
 	q.OperationName = op.Name
 	variables, err := validator.VariableValues(h.schema, op, given)
-	return variables, variableFault(err)
+	if err != nil {
+		return nil, variableFault(err)
+	}
+	for _, d := range op.VariableDefinitions {
+		if err := h.checkScalars(d.Type, "$"+d.Variable, variables[d.Variable]); err != nil {
+			return nil, err
+		}
+	}
+	return variables, nil
 }
 
 // variableFault says which variable is wrong, and where in it. The validator names types of Go where one does not fit.

@@ -525,11 +525,11 @@ func (w *sender) call(ctx context.Context, events []Event) outcome {
 	switch {
 	case o.code >= 200 && o.code <= 299: // whatever its body
 	case o.code != 0:
-		o.why = "the endpoint refused it"
+		o.why = "the endpoint answered with another status than 200 to 299"
 	case errors.Is(err, outbound.ErrForbidden):
-		o.why = "the address is not allowed"
+		o.why = "the address is not allowed: it has to be https, in a public network or one of PORTICO_ALLOW_PRIVATE_NETWORKS"
 	default:
-		o.why = "the endpoint does not answer"
+		o.why = "the endpoint does not answer: no name, no connection, no trusted certificate, or nothing in time"
 	}
 	return o
 }
