@@ -164,7 +164,8 @@ func (s *splitter) change(p *Path, raw json.RawMessage) *Error {
 			return err
 		}
 	}
-	if p.Sub != "" && p.Sub != "value" || s.op != opRemove && p.Filter != nil {
+	all := s.op == opRemove && p.Filter == nil && value == nil
+	if p.Sub != "" && (p.Sub != "value" || all) || s.op != opRemove && p.Filter != nil {
 		return refuse(TypeMutability, "A member cannot change, only join or leave.")
 	}
 	c := MemberChange{Kind: map[string]MemberKind{opAdd: AddMembers, opRemove: RemoveMembers, opReplace: ReplaceMembers}[s.op]}

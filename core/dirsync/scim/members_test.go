@@ -94,6 +94,7 @@ func TestSplitMembersRefuses(t *testing.T) {
 		`{"op":"add","path":"members[value eq \"a\"]","value":{"value":"b"}}`:                   TypeMutability,
 		`{"op":"remove","path":"members.type"}`:                                                 TypeMutability,
 		`{"op":"remove","path":"members[value eq \"a\"].display"}`:                              TypeMutability,
+		`{"op":"remove","path":"members.value"}`:                                                TypeMutability,
 	} {
 		ops, err := ReadPatch([]byte(`{"Operations":[` + operation + `]}`))
 		if err != nil {
