@@ -39,12 +39,8 @@ func TestInstancesKilled(t *testing.T) {
 // that was acknowledged.
 func TestServersKilled(t *testing.T) {
 	eachServer(t, func(t *testing.T, s setup) {
-		servers := s.own(t)
-		sessions := ""
-		if len(servers) > 1 {
-			sessions = servers[1].url
-		}
-		env := settings(servers[0].url, sessions)
+		servers, records, sessions := s.alone(t)
+		env := settings(records, sessions)
 		all := serve(t, 2, env)
 		l := startLoad(t, all...)
 		commits, times := int64(number(300, 2000)), number(4, 16)

@@ -113,3 +113,17 @@ func (s setup) own(t *testing.T) []server {
 	}
 	return all
 }
+
+// alone is a setup on servers of a test's own; SQLite has none.
+func (s setup) alone(t *testing.T) (servers []server, records, sessions string) {
+	t.Helper()
+	if s.records == "" {
+		records, sessions = s.fresh(t)
+		return nil, records, sessions
+	}
+	servers = s.own(t)
+	if len(servers) > 1 {
+		sessions = servers[1].url
+	}
+	return servers, servers[0].url, sessions
+}
