@@ -14,7 +14,7 @@ import (
 
 // story is what the log tells, and how it is explained by what clients wrote.
 type story struct {
-	*provisioning
+	*siege
 	log       []happening
 	of        map[string][]happening // by resource, in the order of the log
 	explained map[string]string      // by event: what Polis calls it
@@ -42,11 +42,11 @@ type move struct {
 }
 
 // audit ends all, and holds what is there against what clients were told.
-func (p *provisioning) audit() {
+func (p *siege) audit() {
 	t := p.t
 	t.Helper()
 	found := p.settle()
-	s := &story{provisioning: p, of: map[string][]happening{}, explained: map[string]string{}, states: map[*record]*state{}}
+	s := &story{siege: p, of: map[string][]happening{}, explained: map[string]string{}, states: map[*record]*state{}}
 	s.read()
 	for _, f := range p.feeds {
 		for _, r := range f.all {
@@ -99,7 +99,7 @@ func (h happening) mark() string {
 }
 
 // settle waits until nothing is left to do behind the writes, and gives what is in the database.
-func (p *provisioning) settle() map[string][]document {
+func (p *siege) settle() map[string][]document {
 	p.t.Helper()
 	pause := time.Second
 	for until := time.Now().Add(10 * time.Minute); ; time.Sleep(pause) {
@@ -588,8 +588,8 @@ func (s *story) same(i *instance, f *feed, kind, how string, got map[string]stri
 	}
 }
 
-// resource is a user or group as SCIM shows it.
-type resource struct {
+// listedResource is a user or group as SCIM shows it.
+type listedResource struct {
 	ID, Title, DisplayName  string
 	Active                  bool
 	Emails, Groups, Members []struct{ Value string }
@@ -597,7 +597,7 @@ type resource struct {
 }
 
 // resources lists a directory.
-func (i *instance) resources(t *testing.T, f *feed, kind string, byCursor bool) (all []resource) {
+func (i *instance) resources(t *testing.T, f *feed, kind string, byCursor bool) (all []listedResource) {
 	t.Helper()
 	q := url.Values{"count": {"150"}}
 	if byCursor {
@@ -608,7 +608,7 @@ func (i *instance) resources(t *testing.T, f *feed, kind string, byCursor bool) 
 		var page struct {
 			TotalResults int
 			NextCursor   string
-			Resources    []resource
+			Resources    []listedResource
 		}
 		if err != nil || a.StatusCode != http.StatusOK || json.Unmarshal(a.body, &page) != nil {
 			t.Fatalf("%s: %v, %s", kind, err, a.body)

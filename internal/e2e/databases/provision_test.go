@@ -127,8 +127,8 @@ func (f *feed) add(kind, name string) *record {
 	return r
 }
 
-// provisioning is the whole: two directories, their clients, a reader of the log and a receiver of webhooks.
-type provisioning struct {
+// siege is the whole: two directories, their clients, a reader of the log and a receiver of webhooks.
+type siege struct {
 	t       *testing.T
 	env     []string
 	all     []*instance
@@ -148,9 +148,9 @@ type provisioning struct {
 
 const clientsOfFeed = 4
 
-func startProvisioning(t *testing.T, env []string, all []*instance) *provisioning {
+func startProvisioning(t *testing.T, env []string, all []*instance) *siege {
 	t.Helper()
-	p := &provisioning{t: t, env: env, all: all, hooks: newReceiver(t), struck: map[string]int{}}
+	p := &siege{t: t, env: env, all: all, hooks: newReceiver(t), struck: map[string]int{}}
 	ctx := t.Context()
 	project, err := all[0].create(ctx, "Project", map[string]any{"slug": "crm"})
 	if err != nil {
@@ -195,7 +195,7 @@ func startProvisioning(t *testing.T, env []string, all []*instance) *provisionin
 }
 
 // share makes what all clients of a directory write.
-func (p *provisioning) share(f *feed) {
+func (p *siege) share(f *feed) {
 	p.t.Helper()
 	c := p.client(f, f.clientID+"-shared")
 	for range 4 {
@@ -211,13 +211,13 @@ func (p *provisioning) share(f *feed) {
 }
 
 // finish ends the writing.
-func (p *provisioning) finish() {
+func (p *siege) finish() {
 	p.stopping.Store(true)
 	p.running.Wait()
 }
 
 // await returns when so many writes were acknowledged.
-func (p *provisioning) await(writes int64) {
+func (p *siege) await(writes int64) {
 	p.t.Helper()
 	for until := time.Now().Add(10 * time.Minute); p.done.Load() < writes; time.Sleep(time.Millisecond) {
 		if time.Now().After(until) || p.t.Failed() {
@@ -227,7 +227,7 @@ func (p *provisioning) await(writes int64) {
 }
 
 // strike kills instances and servers, again and again, until so many writes were acknowledged.
-func (p *provisioning) strike(writes int64, servers []server) {
+func (p *siege) strike(writes int64, servers []server) {
 	p.t.Helper()
 	blows := min(max(writes/80, 6), 40)
 	for n := range blows {
@@ -250,7 +250,7 @@ func (p *provisioning) strike(writes int64, servers []server) {
 }
 
 // blow kills instances and perhaps a server at once, and starts them again.
-func (p *provisioning) blow(killed []*instance, server *server) {
+func (p *siege) blow(killed []*instance, server *server) {
 	p.t.Helper()
 	var all sync.WaitGroup
 	for _, i := range killed {
@@ -275,23 +275,23 @@ func (p *provisioning) blow(killed []*instance, server *server) {
 }
 
 // any is any of the instances.
-func (p *provisioning) any() *instance { return p.all[rand.N(len(p.all))] }
+func (p *siege) any() *instance { return p.all[rand.N(len(p.all))] }
 
-// scimClient writes one thing after the other: to what is its own, and to what all of its directory's clients share.
-type scimClient struct {
-	*provisioning
+// feeder writes one thing after the other: to what is its own, and to what all of its directory's clients share.
+type feeder struct {
+	*siege
 	*feed
 	name           string
 	marks          int
 	people, groups []*record // its own that are there
 }
 
-func (p *provisioning) client(f *feed, name string) *scimClient {
-	return &scimClient{provisioning: p, feed: f, name: name}
+func (p *siege) client(f *feed, name string) *feeder {
+	return &feeder{siege: p, feed: f, name: name}
 }
 
 // step does one write that makes sense.
-func (c *scimClient) step() {
+func (c *feeder) step() {
 	switch n := rand.N(100); {
 	case len(c.people) < 3 || n < 20 && len(c.people) < 12:
 		c.newUser()
@@ -318,7 +318,7 @@ func oneOf(lists ...[]*record) *record {
 }
 
 // some picks up to three of the users that the client may name: its own, which nobody else deletes, and those of all.
-func (c *scimClient) some() []*record {
+func (c *feeder) some() []*record {
 	all := slices.Concat(c.people, c.feed.people)
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:rand.N(4)]
@@ -327,7 +327,7 @@ func (c *scimClient) some() []*record {
 // plan is a write about to be sent: it gives the request for a mark.
 type plan func(w *write) (method, path string, body any)
 
-func (c *scimClient) newUser() {
+func (c *feeder) newUser() {
 	r := c.add("Users", fmt.Sprintf("%s-user-%d", c.name, c.marks))
 	if c.make(r, func(w *write) (string, string, any) {
 		w.active = true
@@ -337,7 +337,7 @@ func (c *scimClient) newUser() {
 	}
 }
 
-func (c *scimClient) newGroup() {
+func (c *feeder) newGroup() {
 	r, joins := c.add("Groups", fmt.Sprintf("%s-group-%d", c.name, c.marks)), c.some()
 	if c.make(r, func(w *write) (string, string, any) {
 		w.joins = joins
@@ -368,7 +368,7 @@ func patchBody(operations ...map[string]any) any {
 	return map[string]any{"schemas": []string{patchURN}, "Operations": operations}
 }
 
-func (c *scimClient) patchUser(r *record) {
+func (c *feeder) patchUser(r *record) {
 	active := rand.N(2) == 0
 	c.send(r, patches, false, func(w *write) (string, string, any) {
 		w.active = active
@@ -377,7 +377,7 @@ func (c *scimClient) patchUser(r *record) {
 	})
 }
 
-func (c *scimClient) replaceUser(r *record) {
+func (c *feeder) replaceUser(r *record) {
 	active := rand.N(2) == 0
 	c.send(r, replaces, false, func(w *write) (string, string, any) {
 		w.active = active
@@ -386,7 +386,7 @@ func (c *scimClient) replaceUser(r *record) {
 }
 
 // patchGroup has some users join a group, or leave it.
-func (c *scimClient) patchGroup(r *record) {
+func (c *feeder) patchGroup(r *record) {
 	list, leave := c.some(), rand.N(2) == 0
 	c.send(r, patches, false, func(w *write) (string, string, any) {
 		operations := []map[string]any{{"op": "replace", "path": "displayName", "value": w.mark}}
@@ -404,7 +404,7 @@ func (c *scimClient) patchGroup(r *record) {
 	})
 }
 
-func (c *scimClient) replaceGroup(r *record) {
+func (c *feeder) replaceGroup(r *record) {
 	joins := c.some()
 	c.send(r, replaces, false, func(w *write) (string, string, any) {
 		w.joins = joins
@@ -413,7 +413,7 @@ func (c *scimClient) replaceGroup(r *record) {
 }
 
 // remove deletes one of the client's own, and gives those that are left.
-func (c *scimClient) remove(own []*record) []*record {
+func (c *feeder) remove(own []*record) []*record {
 	n := rand.N(len(own))
 	r := own[n]
 	a, unsure := c.send(r, deletes, true, func(*write) (string, string, any) { return http.MethodDelete, r.kind + "/" + r.id, nil })
@@ -428,7 +428,7 @@ func (c *scimClient) remove(own []*record) []*record {
 }
 
 // make creates something, and says whether it is there: it is found again where an answer was lost.
-func (c *scimClient) make(r *record, request plan) bool {
+func (c *feeder) make(r *record, request plan) bool {
 	a, unsure := c.send(r, creates, true, request)
 	var made struct{ ID string }
 	switch {
@@ -445,7 +445,7 @@ func (c *scimClient) make(r *record, request plan) bool {
 }
 
 // find gives the id of what a client knows by name.
-func (c *scimClient) find(r *record) string {
+func (c *feeder) find(r *record) string {
 	attribute := map[string]string{"Users": "userName", "Groups": "externalId"}[r.kind]
 	var list struct{ Resources []struct{ ID string } }
 	err := c.until(func(ctx context.Context) error {
@@ -463,7 +463,7 @@ func (c *scimClient) find(r *record) string {
 }
 
 // until calls until there is an answer.
-func (p *provisioning) until(call func(context.Context) error) error {
+func (p *siege) until(call func(context.Context) error) error {
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		err := call(p.t.Context())
 		if !errors.Is(err, errLater) && !errors.Is(err, errMaybe) || time.Since(began) > patience || p.t.Context().Err() != nil {
@@ -472,7 +472,7 @@ func (p *provisioning) until(call func(context.Context) error) error {
 	}
 }
 
-func (c *scimClient) call(ctx context.Context, method, path string, body any) (answer, error) {
+func (c *feeder) call(ctx context.Context, method, path string, body any) (answer, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return answer{}, err
@@ -482,7 +482,7 @@ func (c *scimClient) call(ctx context.Context, method, path string, body any) (a
 
 // send sends a write until it is answered, each time as a write of its own, and notes what it was told. One whose answer was
 // lost is left alone as often as not, unless insist: then there is no answer. unsure says that one was lost.
-func (c *scimClient) send(r *record, what string, insist bool, request plan) (a answer, unsure bool) {
+func (c *feeder) send(r *record, what string, insist bool, request plan) (a answer, unsure bool) {
 	for began := time.Now(); time.Since(began) < patience && c.t.Context().Err() == nil; time.Sleep(10 * time.Millisecond) {
 		c.marks++
 		w := &write{mark: fmt.Sprintf("%s-%d", c.name, c.marks), what: what, begun: time.Now()}
@@ -580,7 +580,7 @@ type tail struct {
 	over sync.WaitGroup
 }
 
-func (p *provisioning) follow() *tail {
+func (p *siege) follow() *tail {
 	ctx, stop := context.WithCancel(p.t.Context())
 	l := &tail{stop: stop}
 	l.over.Go(func() {
@@ -604,7 +604,7 @@ func (l *tail) end() {
 }
 
 // summary tells what was done to whom.
-func (p *provisioning) summary() string {
+func (p *siege) summary() string {
 	var text []string
 	for _, name := range slices.Sorted(maps.Keys(p.struck)) {
 		text = append(text, fmt.Sprintf("%s %d times", name, p.struck[name]))
