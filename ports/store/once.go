@@ -57,7 +57,8 @@ func look(ctx context.Context, made func(context.Context) (bool, error)) (bool, 
 }
 
 // Made reports whether the commit was made of which op is one operation: an Insert under an id that nobody else chooses,
-// an Update or a Delete. It answers ErrConflict where an update cannot be told any more, as others came behind or before it.
+// an Update or a Delete. It answers ErrConflict where another update took the place of one, and ErrUncertain where others
+// came since, behind it or before.
 func (s *Store) Made(ctx context.Context, op Op) (bool, error) {
 	d, err := s.Get(ctx, op.Collection, op.Doc.ID)
 	switch {
@@ -69,8 +70,10 @@ func (s *Store) Made(ctx context.Context, op Op) (bool, error) {
 		return op.Kind == OpInsert, nil
 	case d.Version == op.Doc.Version:
 		return false, nil
-	case d.Version == op.Doc.Version+1 && bytes.Equal(d.Body, op.Doc.Body):
-		return true, nil
+	case d.Version != op.Doc.Version+1:
+		return false, ErrUncertain
+	case !bytes.Equal(d.Body, op.Doc.Body):
+		return false, ErrConflict
 	}
-	return false, ErrConflict
+	return true, nil
 }

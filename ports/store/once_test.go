@@ -34,7 +34,8 @@ func TestOnce(t *testing.T) {
 		"lost, away for a while, and made":       {[]error{store.ErrUncertain}, []any{away, away, away, true}, nil, 1, 4},
 		"lost, away for a while, and not made":   {[]error{store.ErrUncertain, away, nil}, []any{away, false, away, false}, nil, 3, 4},
 		"lost, and away for good":                {[]error{store.ErrUncertain}, []any{away}, store.ErrUncertain, 1, 10},
-		"lost, and nobody can tell":              {[]error{store.ErrUncertain}, []any{store.ErrConflict}, store.ErrConflict, 1, 1},
+		"lost, and another took its place":       {[]error{store.ErrUncertain}, []any{store.ErrConflict}, store.ErrConflict, 1, 1},
+		"lost, and nobody can tell":              {[]error{store.ErrUncertain}, []any{store.ErrUncertain}, store.ErrUncertain, 1, 1},
 		"lost, and no end of it":                 {[]error{store.ErrUncertain}, []any{false}, store.ErrUncertain, 20, 20},
 		"lost after a conflict, then a conflict": {[]error{store.ErrConflict, store.ErrUncertain, store.ErrConflict, nil}, []any{false}, nil, 4, 2},
 	} {
@@ -110,7 +111,7 @@ func TestMade(t *testing.T) {
 	expect("the update", update, true, nil)
 	expect("another's update", other, false, store.ErrConflict)
 	commit(store.Update("plain", store.Doc{ID: "1", Version: 2, Body: []byte("b")}))
-	expect("an update behind it", update, false, store.ErrConflict)
+	expect("an update behind it", update, false, store.ErrUncertain)
 	expect("the insert, much later", insert, true, nil)
 	remove := store.Delete("plain", store.Doc{ID: "1", Version: 3})
 	expect("before the delete", remove, false, nil)
