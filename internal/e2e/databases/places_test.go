@@ -105,7 +105,7 @@ func (p *provisioning) bySCIM(d *scimClient) {
 			for _, g := range r.Groups {
 				groups = append(groups, r.ID+" in "+g.Value)
 			}
-			if u := h.users[r.ID]; u != nil && (r.Meta.Version != u.version || r.Meta.Location != publicURL+at.base+"/Users/"+r.ID) {
+			if u := h.users[r.ID]; u != nil && (r.Meta.Version != u.version || r.Meta.Location != at.shown()+"/Users/"+r.ID) {
 				p.t.Errorf("%s of %s: %+v, want version %s", r.ID, d.mark, r.Meta, u.version)
 			}
 		}
@@ -137,6 +137,14 @@ func (p *provisioning) bySCIM(d *scimClient) {
 			}
 		}
 	}
+}
+
+// shown is the address in answers: at the host of the project where it was asked there.
+func (at scimAddress) shown() string {
+	if at.host != "" {
+		return "http://" + at.host + at.base
+	}
+	return publicURL + at.base
 }
 
 // list reads all of one kind at an address, by cursor.
@@ -212,18 +220,17 @@ func (p *provisioning) dsync(d *scimClient, kind, q string, line func(resource) 
 	for offset := 0; ; offset += 50 {
 		var page struct {
 			Data []struct {
-				DirectoryID string
+				DirectoryID string // of users alone
 				Raw         resource
 			}
 		}
 		p.read(fmt.Sprintf("/api/v1/dsync/%s?%s&pageLimit=50&pageOffset=%d", kind, q, offset), &page)
 		for _, one := range page.Data {
 			text := line(one.Raw)
-			owner := slices.IndexFunc(p.directories, func(o *scimClient) bool { return o.id == one.DirectoryID })
-			if owner < 0 || p.directories[owner].orgID != d.orgID || !strings.HasSuffix(text, p.directories[owner].mark) {
+			owner := slices.IndexFunc(p.directories, func(o *scimClient) bool { return strings.HasSuffix(text, " "+o.mark) })
+			if owner < 0 || p.directories[owner].orgID != d.orgID || one.DirectoryID != "" && one.DirectoryID != p.directories[owner].id {
 				p.t.Errorf("%s by %s: %s of %s", kind, q, text, one.DirectoryID)
-			}
-			if one.DirectoryID == d.id {
+			} else if p.directories[owner] == d {
 				lines = append(lines, text)
 			}
 		}
