@@ -249,9 +249,22 @@ func TestPasswords(t *testing.T) {
 	w.patch(u.ID, `[{"op":"replace","path":"password","value":"another one"}]`)
 	_, err = w.identities.CheckPassword(w.ctx, w.org.ID, "ada", "correct horse")
 	w.refused(err, fault.Unauthenticated, "wrong_password")
+	w.patch(u.ID, `[{"op":"replace","path":"title","value":"Countess"}]`) // which leaves it
+	_, err = w.identities.CheckPassword(w.ctx, w.org.ID, "ada", "another one")
+	must(t, err)
 	w.patch(u.ID, deactivate)
 	_, err = w.identities.CheckPassword(w.ctx, w.org.ID, "ada", "another one")
 	w.refused(err, fault.Forbidden, "identity_inactive")
+	for _, c := range []struct {
+		patch string
+		done  bool
+	}{{`{"op":"replace","path":"active","value":true}`, true}, {`{"op":"remove","path":"password"}`, true}, {`{"op":"remove","path":"password"}`, false}} {
+		if changed := w.patch(u.ID, "["+c.patch+"]"); changed.Done != c.done {
+			t.Errorf("%s: done is %t", c.patch, changed.Done)
+		}
+	}
+	_, err = w.identities.CheckPassword(w.ctx, w.org.ID, "ada", "another one")
+	w.refused(err, fault.Unauthenticated, "wrong_password")
 	must(t, w.directories.DeleteUser(w.ctx, w.d, u.ID, nil))
 }
 

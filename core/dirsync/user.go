@@ -312,11 +312,19 @@ func (s *Service) ReplaceUser(ctx context.Context, d Directory, userID string, r
 // PatchUser changes a user by the operations of scim.ReadPatch. Faults: as ReplaceUser, and *scim.Error.
 func (s *Service) PatchUser(ctx context.Context, d Directory, userID string, ops []scim.Operation, m Match) (Changed, error) {
 	w := &writing{s: s, d: d, now: s.now()}
+	left := s.IDs.UUID() // stands for the password that is there, for which the resource has no place
 	return s.changeUser(ctx, w, userID, m, func(r scim.Resource) (scim.Resource, *string, error) {
+		r["password"] = left
 		if _, err := scim.User.Patch(r, ops); err != nil {
 			return nil, nil, err
 		}
 		r, password := bare(r)
+		switch {
+		case password == nil:
+			password = new("") // it was removed
+		case *password == left:
+			password = nil
+		}
 		return r, password, nil
 	})
 }
@@ -352,6 +360,9 @@ func (s *Service) changeUser(ctx context.Context, w *writing, userID string, m M
 		i, err := s.Identities.Get(ctx, userID)
 		if err != nil {
 			return nil, err
+		}
+		if password != nil && *password == "" && !i.HasPassword && scim.Equal(old, r) { // it has none
+			return nil, nil
 		}
 		p, err := w.provision(ctx, userID, r)
 		if err != nil {
