@@ -842,9 +842,14 @@ func TestLargeGroup(t *testing.T) {
 	if err != nil || again.Done {
 		t.Errorf("repeated: %+v, %v", again, err)
 	}
+	around := w.group("around", g.ID)
 	must(t, w.directories.DeleteGroup(w.ctx, w.d, g.ID, nil))
 	_, err = w.directories.Group(w.ctx, w.d, g.ID)
 	w.refused(err, fault.NotFound, "not_found")
+	must(t, w.directories.EffectiveMembers(w.ctx, w.d, around.ID, func(list []dirsync.Member) error {
+		t.Errorf("%d are in a group through one that is gone", len(list))
+		return nil
+	}))
 	w.group("large") // the name is free
 	all := w.told()
 	u, err := w.directories.User(w.ctx, w.d, ids[500], false)

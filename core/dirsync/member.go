@@ -119,14 +119,18 @@ func (s *Service) CountMembers(ctx context.Context, d Directory, groupID string)
 // EffectiveMembers calls each with the users that are in a group or in a group inside of it, each user once, in pages.
 // Faults: NotFound; TooMany too_many, of more than 10,000 nested groups; each's error ends it.
 func (s *Service) EffectiveMembers(ctx context.Context, d Directory, groupID string, each func([]Member) error) error {
-	if _, err := s.groupOf(ctx, d, groupID); err != nil {
-		return err
-	}
 	seen, told := map[string]bool{groupID: true}, map[string]bool{}
 	for wave := []string{groupID}; len(wave) > 0; {
 		current := wave[0]
 		wave = wave[1:]
-		err := s.eachMember(ctx, current, func(page []membership) error {
+		_, err := s.groupOf(ctx, d, current)
+		if fault.Is(err, fault.NotFound) && current != groupID { // a job takes its memberships away
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = s.eachMember(ctx, current, func(page []membership) error {
 			var list []Member
 			for _, m := range page {
 				switch {
