@@ -3,6 +3,7 @@ package databases
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -156,7 +157,7 @@ func (g *largeGroup) watched(what, method, resource string, body object, status 
 		if err == io.EOF {
 			break
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			g.t.Fatal(err)
 		}
 	}

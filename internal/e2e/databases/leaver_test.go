@@ -212,14 +212,14 @@ type leaver struct {
 	id   string
 	user federationtest.User
 	*browser
-	web, jwt, polis         tokens
-	code, fromSession       string // not redeemed yet: of a login, and of a session
-	finished                string // where a login goes on that has come back from its provider
-	saml, device            federationtest.Request
-	openID                  federationtest.Authorization
-	deviceBrowser           *browser // in which a device is confirmed, and the person is still at the provider
-	approved, pending       string   // device codes
-	sessionID, deviceSignIn string
+	web, jwt, polis   tokens
+	code, fromSession string // not redeemed yet: of a login, and of a session
+	finished          string // where a login goes on that has come back from its provider
+	saml, device      federationtest.Request
+	openID            federationtest.Authorization
+	deviceBrowser     *browser // in which a device is confirmed, and the person is still at the provider
+	approved, pending string   // device codes
+	sessionID         string
 }
 
 type tokens struct {
