@@ -50,8 +50,8 @@ func (h *Handler) groups() kind {
 	}
 }
 
-// maxShown is how many members a group has at most that a PATCH is answered with.
-const maxShown = 100
+// maxShown is how many members a group has at most that a PATCH is answered with: as many are read to know that it has more.
+const maxShown = 20
 
 // serveKind serves /Users and /Groups.
 func (h *Handler) serveKind(c *call, w http.ResponseWriter, k kind, rest []string) (answer, error) {

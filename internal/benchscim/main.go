@@ -80,7 +80,7 @@ func measureEngine(engine, url, sizes string) error {
 		return err
 	}
 	defer func() { _ = a.Close(context.Background()) }()
-	d := &directory{handler: a.Handler, out: tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight), first: map[string]float64{}}
+	d := &directory{handler: a.Handler, out: tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight), first: map[string]float64{}, cursors: map[int]string{}}
 	if err := d.create(); err != nil {
 		return err
 	}
@@ -105,6 +105,7 @@ type directory struct {
 	secret  string
 	users   []string // ids
 	first   map[string]float64
+	cursors map[int]string // of the tenth page, by size
 	out     *tabwriter.Writer
 	size    int
 	groups  int
@@ -234,11 +235,9 @@ func (d *directory) get(path string) error {
 	return err
 }
 
-var cursors = map[int]string{} // of the tenth page, by size
-
 // pageByCursor reads one page far behind the first, whose cursor is found once.
 func (d *directory) pageByCursor(int) error {
-	if cursors[d.size] == "" {
+	if d.cursors[d.size] == "" {
 		cursor := ""
 		for range 9 {
 			text, err := d.send(http.MethodGet, d.path+"/Users?count=100&cursor="+cursor, "Bearer "+d.secret, nil)
@@ -251,9 +250,9 @@ func (d *directory) pageByCursor(int) error {
 			}
 			cursor = page.NextCursor
 		}
-		cursors[d.size] = cursor
+		d.cursors[d.size] = cursor
 	}
-	return d.get("/Users?count=100&cursor=" + cursors[d.size])
+	return d.get("/Users?count=100&cursor=" + d.cursors[d.size])
 }
 
 // group makes a group with the first n users.
