@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -242,11 +243,16 @@ func (h *home) run(c *exec.Cmd) (*process, error) {
 
 const loopback = "127.0.0.1"
 
+// Ports of servers are below those that systems give to outgoing connections (32768 and above, or 49152), one of which may have
+// taken a server's by the time that it is started again.
+const firstPort, lastPort = 12_000, 32_000
+
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0")) //nolint:noctx // it is closed at once
-	if err != nil {
-		return "", err
+	for range 100 {
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort))                //nolint:gosec // no secret
+		if l, err := net.Listen("tcp", net.JoinHostPort(loopback, port)); err == nil { //nolint:noctx // it is closed at once
+			return port, l.Close()
+		}
 	}
-	_, port, _ := strings.Cut(l.Addr().String(), ":")
-	return port, l.Close()
+	return "", errors.New("engines: no port is free")
 }
