@@ -249,7 +249,7 @@ const firstPort, lastPort = 12_000, 32_000
 
 func freePort() (string, error) {
 	for range 100 {
-		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort))                //nolint:gosec // no secret
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort))
 		if l, err := net.Listen("tcp", net.JoinHostPort(loopback, port)); err == nil { //nolint:noctx // it is closed at once
 			return port, l.Close()
 		}
