@@ -3,6 +3,7 @@ package project_test
 import (
 	"context"
 	"crypto/rand"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ func newService(t *testing.T) *project.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return project.NewService(records, id.Source{Now: time.Now, Rand: rand.Reader})
+	var made atomic.Int64 // projects, each a second younger than the one before: ids tell which is the oldest
+	later := func() time.Time { return time.Unix(1_700_000_000+made.Add(1), 0) }
+	return project.NewService(records, id.Source{Now: later, Rand: rand.Reader})
 }
 
 func TestAt(t *testing.T) {
