@@ -213,20 +213,14 @@ func (r Repo[T]) Remove(ctx context.Context, id string, ready func() error) erro
 
 // RemoveWith is Remove that commits operations of ready's together with the deletion.
 func (r Repo[T]) RemoveWith(ctx context.Context, id string, ready func(T) ([]store.Op, error)) error {
-	var sent store.Op
-	err := r.Once(ctx, &sent, func() error {
+	return r.Fault(Plan(ctx, r.Store, func() ([]store.Op, error) {
 		v, err := r.Get(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		others, err := ready(v)
-		if err != nil {
-			return err
-		}
-		sent = r.Delete(v)
-		return r.Store.Commit(ctx, append(others, sent)...)
-	})
-	return r.Fault(err)
+		return append([]store.Op{r.Delete(v)}, others...), err
+	}, func(error) bool { return false }))
 }
 
 // RemoveEmpty is Remove of a value that empty finds to hold nothing any more; notEmpty is said of one that does. Whoever
