@@ -13,20 +13,6 @@ import (
 	"github.com/portico-sso/portico/ports/outbound"
 )
 
-// statuses maps every kind of fault to a status.
-var statuses = map[fault.Kind]int{
-	fault.Internal:        http.StatusInternalServerError,
-	fault.Invalid:         http.StatusBadRequest,
-	fault.Unauthenticated: http.StatusUnauthorized,
-	fault.Forbidden:       http.StatusForbidden,
-	fault.NotFound:        http.StatusNotFound,
-	fault.Conflict:        http.StatusConflict,
-	fault.Taken:           http.StatusConflict,
-	fault.TooLarge:        http.StatusRequestEntityTooLarge,
-	fault.TooMany:         http.StatusTooManyRequests,
-	fault.Unavailable:     http.StatusServiceUnavailable,
-}
-
 // status is that of a fault. A metadata URL whose server refused passes that server's status on (§1.1, POST 10),
 // save its 500: what was wrong is the URL that we were given.
 func status(err error) int {
@@ -34,7 +20,7 @@ func status(err error) int {
 	if errors.As(err, &upstream) && upstream.Code >= 400 && upstream.Code <= 599 && upstream.Code != http.StatusInternalServerError {
 		return upstream.Code
 	}
-	return statuses[fault.From(err).Kind]
+	return middleware.Statuses[fault.From(err).Kind]
 }
 
 // fieldNames are the names that this API has for fields of core.

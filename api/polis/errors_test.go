@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/fault"
 	"github.com/portico-sso/portico/ports/outbound"
 )
@@ -16,7 +17,7 @@ import (
 func TestEveryKindHasAStatus(t *testing.T) {
 	for _, kind := range fault.Kinds {
 		t.Run(fmt.Sprint("kind ", kind), func(t *testing.T) {
-			want, ok := statuses[kind]
+			want, ok := middleware.Statuses[kind]
 			if !ok {
 				t.Fatal("the kind has no status")
 			}
@@ -35,8 +36,8 @@ func TestEveryKindHasAStatus(t *testing.T) {
 			}
 		})
 	}
-	if len(statuses) != len(fault.Kinds) {
-		t.Errorf("%d statuses for %d kinds", len(statuses), len(fault.Kinds))
+	if len(middleware.Statuses) != len(fault.Kinds) {
+		t.Errorf("%d statuses for %d kinds", len(middleware.Statuses), len(fault.Kinds))
 	}
 }
 

@@ -89,20 +89,6 @@ func number(text string, absent int64) (int64, error) {
 	return int64(n), err
 }
 
-// statuses maps every kind of fault to a status.
-var statuses = map[fault.Kind]int{
-	fault.Internal:        http.StatusInternalServerError,
-	fault.Invalid:         http.StatusBadRequest,
-	fault.Unauthenticated: http.StatusUnauthorized,
-	fault.Forbidden:       http.StatusForbidden,
-	fault.NotFound:        http.StatusNotFound,
-	fault.Conflict:        http.StatusConflict,
-	fault.Taken:           http.StatusConflict,
-	fault.TooLarge:        http.StatusRequestEntityTooLarge,
-	fault.TooMany:         http.StatusTooManyRequests,
-	fault.Unavailable:     http.StatusServiceUnavailable,
-}
-
 // problem is an error (RFC 9457).
 type problem struct {
 	Title     string `json:"title"`
@@ -115,7 +101,7 @@ type problem struct {
 
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
-	status := statuses[f.Kind]
+	status := middleware.Statuses[f.Kind]
 	switch {
 	case events.Expired(err):
 		status = http.StatusGone

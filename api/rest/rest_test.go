@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/portico-sso/portico/adapters/memory"
+	"github.com/portico-sso/portico/api/middleware"
 	"github.com/portico-sso/portico/core/admin"
 	"github.com/portico-sso/portico/core/events"
 	"github.com/portico-sso/portico/core/fault"
@@ -185,8 +186,8 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	}
-	if len(statuses) != len(fault.Kinds) {
-		t.Errorf("%d kinds have a status, of %d", len(statuses), len(fault.Kinds))
+	if len(middleware.Statuses) != len(fault.Kinds) {
+		t.Errorf("%d kinds have a status, of %d", len(middleware.Statuses), len(fault.Kinds))
 	}
 }
 
