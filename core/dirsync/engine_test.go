@@ -2,74 +2,20 @@ package dirsync_test
 
 import (
 	"fmt"
-	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/portico-sso/portico/adapters/mongo"
-	"github.com/portico-sso/portico/adapters/mysql"
-	"github.com/portico-sso/portico/adapters/postgres"
-	"github.com/portico-sso/portico/adapters/redis"
-	"github.com/portico-sso/portico/adapters/sqlite"
 	"github.com/portico-sso/portico/core/dirsync"
-	"github.com/portico-sso/portico/internal/engines"
-	"github.com/portico-sso/portico/internal/mongofake"
-	"github.com/portico-sso/portico/ports/store"
+	"github.com/portico-sso/portico/internal/engines/enginetest"
 )
 
-func open(t testing.TB, d store.Driver, u *url.URL) store.Backend {
-	t.Helper()
-	b, err := d.Open(t.Context(), u, schema(), store.DriverOptions{Logger: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	t.Cleanup(func() { _ = b.Close() })
-	if s, ok := b.(store.Structured); ok {
-		must(t, s.Migrate(t.Context()))
-	}
-	return b
-}
-
-func openSQLite(t testing.TB) store.Backend {
-	return open(t, sqlite.Driver, &url.URL{Scheme: "sqlite", Path: filepath.Join(t.TempDir(), "test.db")})
-}
-
 // TestEngines compares random operations with the model on real engines, and on MongoDB's fake where no server is named.
-func TestEngines(t *testing.T) {
-	for name, on := range map[string]func(*testing.T) store.Backend{
-		"sqlite": func(t *testing.T) store.Backend { return openSQLite(t) },
-		"postgres": func(t *testing.T) store.Backend {
-			return openURL(t, postgres.Driver, engines.Fresh(t, engines.Postgres))
-		},
-		"mariadb": func(t *testing.T) store.Backend { return openURL(t, mysql.Driver, engines.Fresh(t, engines.MariaDB)) },
-		"redis":   func(t *testing.T) store.Backend { return openURL(t, redis.Driver, engines.Fresh(t, engines.Redis)) },
-		"mongo":   func(t *testing.T) store.Backend { return openURL(t, mongo.Driver, mongoURL(t)) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := on(t)
-			c := &comparison{open: func(t testing.TB) *world { return worldOver(t, b) }}
-			c.run(t, number(20, 500), 1)
-		})
-	}
-}
+func TestEngines(t *testing.T) { enginetest.Run(t, compareOnEngine) }
 
-func openURL(t testing.TB, d store.Driver, address string) store.Backend {
-	t.Helper()
-	u, err := url.Parse(address)
-	must(t, err)
-	return open(t, d, u)
-}
-
-func mongoURL(t *testing.T) string {
-	t.Helper()
-	if os.Getenv(engines.Mongo.Variable()) != "" {
-		return engines.Fresh(t, engines.Mongo)
-	}
-	fake, err := mongofake.Start(mongofake.Options{})
-	must(t, err)
-	t.Cleanup(fake.Stop)
-	return fake.URL("portico")
+func compareOnEngine(t *testing.T) {
+	b := enginetest.Open(t, schema())
+	c := &comparison{open: func(t testing.TB) *world { return worldOver(t, b) }}
+	c.run(t, number(20, 500), 1)
 }
 
 // BenchmarkSQLite is what requests cost on SQLite, with the built-in mapping.
@@ -119,7 +65,7 @@ func BenchmarkSQLite(b *testing.B) {
 }
 
 func benchWorld(b *testing.B) *world {
-	w := worldOver(b, openSQLite(b))
+	w := worldOver(b, enginetest.OpenSQLite(b, schema()))
 	quiet := true
 	var err error
 	w.d, err = w.directories.UpdateDirectory(w.ctx, w.d.ID, dirsync.DirectoryInput{Quiet: &quiet})

@@ -41,8 +41,10 @@ func shared(driver store.Driver, e engines.Engine) engine {
 	return engine{string(e), driver, func(t testing.TB) string { return engines.Fresh(t, e) }}
 }
 
+var embedded = engine{"sqlite", sqlite.Driver, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") }}
+
 var all = []engine{
-	{"sqlite", sqlite.Driver, func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") }},
+	embedded,
 	shared(postgres.Driver, engines.Postgres),
 	shared(mysql.Driver, engines.MariaDB),
 	shared(redis.Driver, engines.Redis),
@@ -94,6 +96,12 @@ func Open(t testing.TB, schema store.Schema) store.Backend {
 		}
 	}
 	return memory.New(schema)
+}
+
+// OpenSQLite is Open of the embedded engine, for benchmarks.
+func OpenSQLite(t testing.TB, schema store.Schema) store.Backend {
+	t.Helper()
+	return embedded.open(t, schema)
 }
 
 func (e engine) open(t testing.TB, schema store.Schema) store.Backend {
