@@ -36,15 +36,6 @@ func ParseOrder(t *ResourceType, sortBy string, descending bool) (*Order, error)
 	return o, nil
 }
 
-// Less makes the comparator of a sortBy. Who sorts many resources sorts their keys instead: see Order.
-func Less(t *ResourceType, sortBy string, descending bool) (func(a, b Resource) bool, error) {
-	o, err := ParseOrder(t, sortBy, descending)
-	if err != nil {
-		return nil, err
-	}
-	return func(a, b Resource) bool { return o.Compare(o.Key(a), o.Key(b)) < 0 }, nil
-}
-
 // Compare orders two keys: below zero where a comes first.
 func (o *Order) Compare(a, b string) int {
 	if o.Descending {

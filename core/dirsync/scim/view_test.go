@@ -127,20 +127,12 @@ func TestOrder(t *testing.T) {
 		{EnterpriseURN + ":manager", "bAcd", "bAcd"},
 	} {
 		for _, descending := range []bool{false, true} {
-			less, err := Less(User, c.by, descending)
+			order, err := ParseOrder(User, c.by, descending)
 			if err != nil {
 				t.Fatal(c.by, err)
 			}
 			sorted := slices.Clone(list)
-			slices.SortStableFunc(sorted, func(a, b Resource) int {
-				switch {
-				case less(a, b):
-					return -1
-				case less(b, a):
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(sorted, func(a, b Resource) int { return order.Compare(order.Key(a), order.Key(b)) })
 			got := ""
 			for _, r := range sorted {
 				got += r["userName"].(string)
@@ -151,7 +143,7 @@ func TestOrder(t *testing.T) {
 		}
 	}
 	for _, by := range []string{"", "shoe", "name", "addresses", "password", "meta", "userName.x", EnterpriseURN, "emails[type eq \"work\"]"} {
-		_, err := Less(User, by, false)
+		_, err := ParseOrder(User, by, false)
 		wantError(t, err, TypeInvalidPath)
 	}
 }
